@@ -1,0 +1,303 @@
+"""The file of a SQLite store: whose it is, which schema it has, and who holds it.
+
+The house rule: a file that is refused is left as it was found.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+from vifsim.errors import BackendError, UsageError
+
+APPLICATION_ID = 0x76696673
+"""What marks a file as ours: "vifs", at byte 68. Source: sqlite.org/fileformat.html."""
+BUSY_TIMEOUT = 1.0
+"""Seconds for which a lock of another program is waited out."""
+
+_MAGIC = b"SQLite format 3\0"
+_HEAD_BYTES = 100
+_PREFIX = "sqlite:///"
+_SHAPE = "write sqlite:///demo.db, or sqlite:////srv/demo.db for an absolute path"
+
+_SCHEMA_1 = """
+CREATE TABLE meta (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    seed TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    scenario TEXT
+);
+CREATE TABLE sequences (
+    kind TEXT PRIMARY KEY,
+    number INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE tenants (
+    place INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    quotas TEXT NOT NULL
+);
+CREATE TABLE users (
+    place INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    id TEXT NOT NULL,
+    tenant TEXT NOT NULL REFERENCES tenants (id),
+    role TEXT NOT NULL CHECK (role IN ('observer', 'creator', 'admin')),
+    enabled INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+    password TEXT,
+    api_key TEXT,
+    token TEXT
+);
+CREATE TABLE tokens (
+    place INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    number INTEGER UNIQUE,
+    user TEXT NOT NULL REFERENCES users (name),
+    tenant TEXT NOT NULL REFERENCES tenants (id),
+    expires REAL,
+    revoked INTEGER NOT NULL CHECK (revoked IN (0, 1)),
+    by TEXT NOT NULL
+);
+CREATE INDEX tokens_by_user ON tokens (user);
+CREATE TABLE networks (
+    place INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    label TEXT NOT NULL,
+    cidr TEXT,
+    tenant TEXT REFERENCES tenants (id),
+    CHECK ((tenant IS NULL) = (id IN (
+        '00000000-0000-0000-0000-000000000000', '11111111-1111-1111-1111-111111111111'
+    )))
+);
+CREATE INDEX networks_by_tenant ON networks (tenant);
+INSERT INTO networks (id, label) VALUES
+    ('00000000-0000-0000-0000-000000000000', 'public'),
+    ('11111111-1111-1111-1111-111111111111', 'private');
+CREATE TABLE servers (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    tenant TEXT NOT NULL REFERENCES tenants (id),
+    name TEXT NOT NULL,
+    image_ref TEXT NOT NULL,
+    flavor_ref TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    task_state TEXT,
+    created REAL NOT NULL,
+    updated REAL NOT NULL,
+    active_at REAL,
+    gone_at REAL,
+    access_ipv4 TEXT NOT NULL,
+    access_ipv6 TEXT NOT NULL,
+    disk_config TEXT NOT NULL,
+    config_drive TEXT NOT NULL,
+    key_name TEXT,
+    locked INTEGER NOT NULL CHECK (locked IN (0, 1)),
+    metadata TEXT NOT NULL,
+    fault TEXT,
+    touched REAL,
+    released INTEGER NOT NULL DEFAULT 0 CHECK (released IN (0, 1))
+);
+CREATE INDEX servers_by_tenant ON servers (tenant, number);
+CREATE INDEX servers_by_name ON servers (name);
+CREATE INDEX servers_in_use ON servers (tenant, flavor_ref) WHERE gone_at IS NULL;
+CREATE INDEX servers_leaving ON servers (gone_at) WHERE gone_at IS NOT NULL AND released = 0;
+CREATE INDEX servers_gone ON servers (gone_at) WHERE released = 1;
+CREATE TABLE virtual_interfaces (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    server_id TEXT NOT NULL REFERENCES servers (id),
+    network_id TEXT NOT NULL REFERENCES networks (id),
+    network_label TEXT NOT NULL,
+    mac_address TEXT NOT NULL UNIQUE,
+    UNIQUE (server_id, network_id)
+);
+CREATE INDEX virtual_interfaces_by_network ON virtual_interfaces (network_id);
+CREATE TABLE addresses (
+    network_id TEXT NOT NULL,
+    address TEXT NOT NULL,
+    interface INTEGER NOT NULL REFERENCES virtual_interfaces (number) ON DELETE CASCADE,
+    place INTEGER NOT NULL,
+    PRIMARY KEY (network_id, address),
+    UNIQUE (interface, place)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_SCHEMA_1,)
+"""What makes each schema from the one before; the first from an empty file."""
+
+
+def path_of(url: str) -> Path:
+    """Return the file that a URL names.
+
+    Raises:
+        UsageError: it names none.
+    """
+    text = url.removeprefix(_PREFIX)
+    if text == url or not text or "\0" in text:
+        raise UsageError(f"{url!r} names no file ({_SHAPE})")
+    if text == ":memory:":
+        raise UsageError(f"{url} would forget everything, as memory: does (write memory:)")
+    return Path(text)
+
+
+class Hold:
+    """The right of one process to use a file: a lock on a file beside it.
+
+    SQLite's own locks cannot tell a second simulator from our second connection.
+
+    Raises:
+        BackendError: another process has it, or there is no writing here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(f"{path.name}-lock")
+        self._file = -1
+        while self._file < 0:
+            self._file = self._take(path)
+
+    def _take(self, path: Path) -> int:
+        """Return the locked file, or -1 where its last holder removed it at this moment."""
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as exc:
+            raise _cannot_write(path, exc) from exc
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            os.close(file)
+            raise BackendError(
+                f"{path} is in use by another vifsim (stop that one, or use another file)"
+            ) from exc
+        if self._is_in_place(file):
+            return file
+        os.close(file)
+        return -1
+
+    def _is_in_place(self, file: int) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(file))
+        except FileNotFoundError:
+            return False
+
+    def release(self) -> None:
+        """Let the next one have the file; harmless when called twice."""
+        if self._file >= 0:
+            self._path.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = -1
+
+
+def _cannot_write(path: Path, exc: OSError) -> BackendError:
+    hint = "let this user read and write the file and its folder"
+    if isinstance(exc, FileNotFoundError):
+        hint = f"make the folder first: mkdir -p {path.parent}"
+    return BackendError(f"{path} cannot be used: {exc.strerror} ({hint})")
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where no database can be.
+
+    Raises:
+        BackendError: the folder is missing, or something that is no file stands there.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        if path.parent.is_dir():
+            return
+        raise BackendError(
+            f"there is no folder {path.parent} (make it first: mkdir -p {path.parent})"
+        ) from None
+    except OSError as exc:
+        raise _cannot_write(path, exc) from exc
+    if not stat.S_ISREG(found.st_mode):
+        raise BackendError(f"{path} is no file (name a file, as in sqlite:///{path.name}/demo.db)")
+
+
+def is_blank(path: Path) -> bool:
+    """Return whether the file is still empty; make it where it is missing.
+
+    Raises:
+        BackendError: it is somebody else's, or cannot be read and written.
+    """
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as exc:
+        raise _cannot_write(path, exc) from exc
+    with os.fdopen(file, "rb") as opened:
+        head = opened.read(_HEAD_BYTES)
+    if head and head[:16] != _MAGIC:
+        raise BackendError(f"{path} is not a SQLite database (use another file, or remove it)")
+    if head and int.from_bytes(head[68:72], "big") != APPLICATION_ID:
+        raise BackendError(f"{path} is the database of another program (use another file)")
+    return not head
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Return a new connection that leaves transactions to us."""
+    return sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, cached_statements=256)
+
+
+def prepare_writer(connection: sqlite3.Connection, path: Path, *, blank: bool) -> None:
+    """Check the database and bring it to this version's schema.
+
+    Raises:
+        BackendError: damaged, or written by a newer version.
+        sqlite3.Error: see `refusal`.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise BackendError(
+            f"{path} was written by a newer vifsim (schema {version}); upgrade vifsim"
+        )
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise _damaged(path, verdict)
+    if blank:
+        # Before the switch to WAL, so that the mark is in the file itself and never only beside it.
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise BackendError(f"{path} is on a file system without shared memory (use a local disk)")
+    connection.execute("PRAGMA synchronous = FULL")
+    for number in range(version, len(MIGRATIONS)):
+        _migrate(connection, number)
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _migrate(connection: sqlite3.Connection, number: int) -> None:
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT"
+        )
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def prepare_reader(connection: sqlite3.Connection) -> None:
+    """Make sure that a connection only reads."""
+    connection.execute("PRAGMA query_only = ON")
+
+
+def refusal(path: Path, exc: Exception) -> BackendError:
+    """Return what a foreign error at the opening means to the user."""
+    name = getattr(exc, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return BackendError(f"{path} is locked by another program (close that one first)")
+    if name.startswith("SQLITE_READONLY"):
+        return BackendError(f"{path} cannot be written (let this user write it and its folder)")
+    if name.startswith("SQLITE_FULL"):
+        return BackendError(f"{path} cannot grow: {exc} (make room on its disk)")
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")):
+        return BackendError(f"{path} cannot be used: {exc} (check the disk and the folder)")
+    return _damaged(path, str(exc))
+
+
+def _damaged(path: Path, reason: str) -> BackendError:
+    line = " ".join(reason.split())
+    return BackendError(f"{path} is damaged: {line} (restore a copy, or remove the file)")

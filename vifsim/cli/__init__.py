@@ -1,0 +1,124 @@
+"""Commands and their screens: what the command line says, and the exit codes that it ends with.
+
+A command is a module of this package with `add_arguments` and `run`; the table below names them,
+and only the one that is asked for is imported.
+
+The house rule: no logic here; an error is one line on standard error, with a hint.
+
+Source: exit codes and flags, docs/cli.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+from vifsim.errors import UsageError
+from vifsim.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: dict[str, str] = {
+    "demo": "watch a careful client meet a careless cloud",
+    "serve": "run a simulated cloud until it is stopped",
+    "scenarios": "list, show, check and plan scenarios",
+    "backends": "list the backends that are installed",
+    "amend": "change a running cloud by hand",
+    "snapshot": "save or load a running cloud",
+}
+"""Each command, in the order in which the help shows them."""
+
+OK, FOUND, USAGE, UNREACHED, NOTHING = range(5)
+"""0 done · 1 it ran, and found or failed · 2 usage · 3 never reached · 4 nothing was exercised."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line with a hint."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{message}{_hint(self, message)} (see {self.prog} --help)")
+
+
+def _hint(parser: argparse.ArgumentParser, message: str) -> str:
+    """Return a did-you-mean for a flag that is not known."""
+    _, _, words = message.partition("unrecognized arguments: ")
+    flags = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001 -- argparse lists its flags nowhere else
+    near = get_close_matches(words.split()[0], flags, n=1) if words else []
+    return f": did you mean {near[0]}?" if near else ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    own, command = _split(arguments)
+    try:
+        return _run(own, command)
+    except UsageError as exc:
+        lines = str(exc).splitlines() or [""]
+        prefix = "" if len(lines) > 1 or _has_place(lines[0]) else "vifsim: "
+        for line in lines:
+            sys.stderr.write(f"{prefix}{line}\n")
+        return exc.exit_code
+    except KeyboardInterrupt:
+        return FOUND
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing more can be said to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _has_place(line: str) -> bool:
+    """Return whether an error names its place itself, as `FILE:LINE:COLUMN: text`."""
+    parts = line.split(":", 3)
+    return len(parts) == 4 and parts[1].isdigit() and parts[2].isdigit()
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
+    """Return our own arguments and the command after `--`, None where there is no `--`."""
+    if "--" not in arguments:
+        return arguments, None
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
+
+
+def _run(own: list[str], command: list[str] | None) -> int:
+    parser = Parser(
+        prog="vifsim",
+        description="A cloud that is not there: a simulator of the virtual interface API, "
+        "with faults that repeat.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="commands:\n" + "\n".join(f"  {name:11}{text}" for name, text in COMMANDS.items()),
+    )
+    parser.add_argument("--version", action="version", version=f"vifsim {__version__}")
+    parser.add_argument("command", metavar="COMMAND", nargs="?")
+    if not own or own[0] not in COMMANDS:
+        return _no_command(parser, own)
+    name = own[0]
+    module = import_module(f"vifsim.cli.{name}")
+    sub = Parser(prog=f"vifsim {name}", description=COMMANDS[name].capitalize() + ".")
+    module.add_arguments(sub)
+    options = sub.parse_args(own[1:])
+    options.client = command
+    if command is not None and not getattr(module, "TAKES_COMMAND", False):
+        raise UsageError(f"{name} takes no command after --")
+    return int(module.run(options))
+
+
+def _no_command(parser: Parser, own: list[str]) -> int:
+    parser.parse_args(own[:1] if own and own[0].startswith("-") else [])
+    if not own:
+        parser.print_help(sys.stderr)
+        return USAGE
+    near = get_close_matches(own[0], COMMANDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(COMMANDS)}"
+    raise UsageError(f"there is no command {own[0]} ({hint})")

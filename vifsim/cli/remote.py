@@ -1,0 +1,65 @@
+"""What commands that talk to a running simulator share: where it is, and how it is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from vifsim.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+_TIMEOUT = 30.0
+
+
+class RemoteError(UsageError):
+    """A running simulator refused; it ran, and failed."""
+
+    exit_code = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say which simulator is meant."""
+    parser.add_argument("--url", help="of the simulator (default: VIFSIM_URL)")
+    parser.add_argument("--control-token", metavar="TOKEN", help="or VIFSIM_CONTROL_TOKEN")
+
+
+def ask(options: argparse.Namespace, method: str, path: str, document: Any = None) -> Any:
+    """Return what a control call answers.
+
+    Raises:
+        UsageError: no URL is given, or nobody answers there.
+        RemoteError: the simulator refused.
+    """
+    url = options.url or os.environ.get("VIFSIM_URL")
+    if not url or not url.startswith(("http://", "https://")):
+        raise UsageError("which simulator? give --url http://HOST:PORT or set VIFSIM_URL")
+    headers = {"Content-Type": "application/json"}
+    token = options.control_token or os.environ.get("VIFSIM_CONTROL_TOKEN")
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    body = None if document is None else json.dumps(document).encode()
+    request = Request(  # noqa: S310 -- the scheme is checked above
+        f"{url.rstrip('/')}/_vifsim/{path}", body, headers, method=method
+    )
+    try:
+        with urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310 -- as above
+            raw = response.read()
+    except HTTPError as exc:
+        raise RemoteError(_detail(exc)) from exc
+    except (URLError, OSError) as exc:
+        reason = getattr(exc, "reason", exc)
+        raise UsageError(f"nobody answers at {url}: {reason} (is `vifsim serve` running?)") from exc
+    return json.loads(raw) if raw else None
+
+
+def _detail(exc: HTTPError) -> str:
+    try:
+        document = json.loads(exc.read())
+    except ValueError:
+        return f"the simulator answered {exc.code}"
+    return str(document.get("detail", document)) if isinstance(document, dict) else str(document)

@@ -1,0 +1,163 @@
+"""`vifsim serve`: a simulated cloud until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vifsim.errors import UsageError
+from vifsim.http.control import Access
+from vifsim.simulator import Simulator
+
+if TYPE_CHECKING:
+    import argparse
+
+DEFAULT_PORT = 8774
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_WANTED_FILES = 65_536
+_DRAIN = 4.0
+"""Seconds that calls under way get to end after the first signal."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help=f"0: a free one (default {DEFAULT_PORT})"
+    )
+    parser.add_argument("--backend", default="memory:", metavar="URL", help="default memory:")
+    parser.add_argument(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="NAME|FILE",
+        help="how the cloud misbehaves; repeatable",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="of ids and draws")
+    parser.add_argument("--clock", choices=["real", "manual"], default="real")
+    parser.add_argument("--speed", type=float, metavar="N", help="simulated seconds in a real one")
+    parser.add_argument(
+        "--env-file", type=Path, metavar="PATH", help="write the variables that a client needs"
+    )
+    parser.add_argument("--control-token", metavar="TOKEN", help="or VIFSIM_CONTROL_TOKEN")
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further Host; repeatable",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        UsageError: a flag is wrong, the port is taken, the store cannot be opened.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
+    )
+    if not 0 <= options.port < 65536:
+        raise UsageError(f"port {options.port} is not 0 to 65535")
+    simulator = Simulator(**settings(options))
+    _raise_file_limit()
+    return asyncio.run(_serve(simulator, options))
+
+
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of the simulator that the flags describe.
+
+    Raises:
+        UsageError: two flags do not go together.
+    """
+    if options.speed is not None and options.clock == "manual":
+        raise UsageError("--speed is for a running clock: leave --clock manual out")
+    clock: dict[str, Any] = {"clock": options.clock}
+    if options.speed is not None:
+        clock = {"clock": "scaled", "speed": options.speed}
+    return {
+        "scenario": options.scenario or None,
+        "seed": options.seed,
+        "backend": options.backend,
+        "host": options.host,
+        "port": options.port,
+        "access": access(options),
+        **clock,
+    }
+
+
+def access(options: argparse.Namespace) -> Access:
+    """Return who may use the control API.
+
+    Raises:
+        UsageError: bound beyond loopback without a token.
+    """
+    token = options.control_token or os.environ.get("VIFSIM_CONTROL_TOKEN") or None
+    if options.host not in _LOOPBACK and token is None:
+        raise UsageError(
+            f"--host {options.host} opens the control API to others: "
+            "give --control-token TOKEN or VIFSIM_CONTROL_TOKEN"
+        )
+    return Access(token, frozenset({*options.allow_host, options.host}))
+
+
+async def _serve(simulator: Simulator, options: argparse.Namespace) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, stopping)
+    await simulator.start()
+    try:
+        if options.env_file is not None:
+            write_env_file(options.env_file, simulator.env())
+        if not simulator.backend.durable:
+            sys.stderr.write(
+                "nothing is kept after the end: --backend sqlite:///demo.db keeps it\n"
+            )
+        sys.stdout.write(f"vifsim ready at {simulator.url}\n")
+        sys.stdout.flush()
+        await stopping.wait()
+        await simulator.drain(_DRAIN)
+    finally:
+        await simulator.stop()
+    return 0
+
+
+def _on_signal(stopping: asyncio.Event) -> None:
+    """Stop in good order on the first signal, at once on the second."""
+    if stopping.is_set():
+        os._exit(1)
+    stopping.set()
+
+
+def write_env_file(path: Path, variables: dict[str, str]) -> None:
+    """Write `export` lines.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
+    try:
+        path.write_text("".join(lines), "utf-8")
+    except OSError as exc:
+        raise UsageError(f"cannot write {path}: {exc.strerror}") from exc
+
+
+def _raise_file_limit() -> None:
+    """Let the process hold as many connections as the system allows, or say that it cannot."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < 10_240:
+        sys.stderr.write(
+            f"only {wanted} files may be open: a burst of connections may be refused\n"
+        )

@@ -1,0 +1,40 @@
+"""`vifsim snapshot save|load FILE`: keep a running cloud, or bring one back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vifsim.cli import remote
+from vifsim.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("action", choices=["save", "load"])
+    parser.add_argument("file", type=Path, metavar="FILE")
+    remote.add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Save or load.
+
+    Raises:
+        UsageError: the file cannot be read or written; nobody answers; the simulator refuses.
+    """
+    path: Path = options.file
+    try:
+        if options.action == "save":
+            document = remote.ask(options, "GET", "snapshot")
+            path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+        else:
+            remote.ask(options, "PUT", "snapshot", json.loads(path.read_text("utf-8")))
+    except OSError as exc:
+        raise UsageError(f"cannot {options.action} {path}: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise UsageError(f"{path} is no snapshot: {exc}") from exc
+    return 0

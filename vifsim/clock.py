@@ -1,0 +1,243 @@
+"""Time as a dependency: a clock that runs, runs faster, or stands until it is moved.
+
+The house rule: this is the only module that reads the time or sleeps. Seconds everywhere, counted
+from the start of the clock; `utc` and `epoch` alone know the calendar.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+import time
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import count
+from typing import TYPE_CHECKING, Literal
+
+from vifsim.errors import ControlFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+Mode = Literal["real", "scaled", "manual"]
+
+_SAME_DATE = 1.0
+"""Seconds by which two dates may differ and still be the same to a client."""
+
+_MOMENT = 0.005
+_TURNS = 8
+"""Turns of the loop that a woken task gets to do what fell due before time moves on."""
+
+
+class Clock(ABC):
+    """Where every layer gets its time from."""
+
+    speed: float = 1.0
+    """Simulated seconds in a real second; 0 while the clock stands."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """Return the seconds since the start, on the simulator's clock; never goes back."""
+
+    @abstractmethod
+    def real(self) -> float:
+        """Return the seconds since the start as the client's own clock counts them."""
+
+    @abstractmethod
+    def epoch(self, at: float | None = None) -> float:
+        """Return the simulated UTC time at `at` (default: now), in seconds since the epoch."""
+
+    @abstractmethod
+    def wall(self) -> float:
+        """Return the date of the client's own clock, in seconds since the epoch."""
+
+    @abstractmethod
+    async def sleep_until(self, due: float) -> None:
+        """Return when the clock has reached `due`, never before; at once if it has."""
+
+    @abstractmethod
+    def busy(self) -> AbstractContextManager[None]:
+        """Return a context in which work goes on outside the loop, so that time must not jump."""
+
+    @abstractmethod
+    def client_seconds(self, delay: float) -> float:
+        """Return how long a delay of this clock is for the client, seconds."""
+
+    @property
+    @abstractmethod
+    def is_virtual(self) -> bool:
+        """Whether the simulated date is, or runs, away from the client's."""
+
+    def utc(self, at: float | None = None) -> datetime:
+        """Return the simulated date and time at `at` (default: now)."""
+        return datetime.fromtimestamp(self.epoch(at), UTC)
+
+
+class SimClock(Clock):
+    """A clock that can be steered while it runs: real, scaled or manual, and moved ahead.
+
+    Args:
+        mode: "real", "scaled" (`speed` simulated seconds in each real one) or "manual" (stands
+            until it is moved).
+        speed: only with "scaled".
+        steps_itself: with "manual", whether a sleep moves the clock instead of waiting for
+            somebody to move it; a caller that waits for its own request could not.
+        monotonic: real seconds, from anywhere; the loop's own time under autojump.
+    """
+
+    def __init__(
+        self,
+        *,
+        mode: Mode = "real",
+        speed: float = 1.0,
+        steps_itself: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic = monotonic
+        self._born = self._anchor = monotonic()
+        self._base = 0.0
+        self._wall_start = time.time()
+        self._steps_itself = steps_itself
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._ranks = count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = math.inf
+        self._busy = 0
+        self.mode: Mode = mode
+        self.speed = _speed(mode, speed)
+
+    def now(self) -> float:
+        return self._base + (self._monotonic() - self._anchor) * self.speed
+
+    def real(self) -> float:
+        return self._monotonic() - self._born
+
+    def epoch(self, at: float | None = None) -> float:
+        return self._wall_start + (self.now() if at is None else at)
+
+    def wall(self) -> float:
+        return time.time()
+
+    def client_seconds(self, delay: float) -> float:
+        return delay / self.speed if self.speed else delay
+
+    @property
+    def is_virtual(self) -> bool:
+        return self.mode != "real" or abs(self.offset) > _SAME_DATE
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+
+    @property
+    def offset(self) -> float:
+        """Seconds by which the simulated date is ahead of the machine's."""
+        return self.epoch() - time.time()
+
+    def shift_to_offset(self, offset: float) -> None:
+        """Set the simulated date to `offset` seconds ahead of the machine's; `now` stays."""
+        self._wall_start += offset - self.offset
+
+    def restart(self) -> None:
+        """Begin again at 0 seconds and at the machine's date; sleepers are not woken."""
+        self._base = 0.0
+        self._born = self._anchor = self._monotonic()
+        self._wall_start = time.time()
+
+    def steer(self, mode: Mode, speed: float = 1.0) -> None:
+        """Go on from now in another mode."""
+        self._base = self.now()
+        self._anchor = self._monotonic()
+        self.mode = mode
+        self.speed = _speed(mode, speed)
+        self._arm()
+
+    async def advance(self, by: float) -> None:
+        """Move the clock ahead by `by` seconds and run everything that falls due on the way.
+
+        Raises:
+            ControlFault: 400, `by` is negative; time cannot go backwards.
+        """
+        if not by >= 0 or math.isinf(by):
+            raise ControlFault(400, f"time cannot go back or for ever: {by} s")
+        target = self.now() + by
+        while self._sleepers and self._sleepers[0][0] <= target:
+            self._move_to(self._sleepers[0][0])
+            await self._let_run()
+        self._move_to(target)
+        await self._let_run()
+
+    async def sleep_until(self, due: float) -> None:
+        if self._steps_itself and self.mode == "manual" and not math.isinf(due):
+            self._move_to(due)
+            return
+        while self.now() < due:
+            future = asyncio.get_running_loop().create_future()
+            entry = (due, next(self._ranks), future)
+            heapq.heappush(self._sleepers, entry)
+            self._arm()
+            try:
+                await future
+            except asyncio.CancelledError:
+                self._forget(entry)
+                raise
+
+    async def pause(self) -> None:
+        """Let the loop turn for a moment of real time."""
+        await asyncio.sleep(_MOMENT)
+
+    async def _let_run(self) -> None:
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        while self._busy:  # noqa: ASYNC110 -- busy ends on another thread, which knows no event
+            await asyncio.sleep(0.001)
+
+    def _move_to(self, target: float) -> None:
+        ahead = target - self.now()
+        if ahead > 0:
+            self._base += ahead
+        self._wake()
+
+    def _wake(self) -> None:
+        now = self.now()
+        while self._sleepers and self._sleepers[0][0] <= now:
+            _, _, future = heapq.heappop(self._sleepers)
+            if not future.done():
+                future.set_result(None)
+        self._arm()
+
+    def _forget(self, entry: tuple[float, int, asyncio.Future[None]]) -> None:
+        """Take a cancelled sleeper out. Linear, but only clients that leave cause it."""
+        if entry in self._sleepers:
+            self._sleepers.remove(entry)
+            heapq.heapify(self._sleepers)
+
+    def _arm(self) -> None:
+        """Set the loop's one timer to the earliest sleeper."""
+        due = self._sleepers[0][0] if self._sleepers and self.speed else math.inf
+        if self._timer is not None:
+            if due == self._timer_due and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+            self._timer = None
+        self._timer_due = due
+        if not math.isinf(due):
+            loop = asyncio.get_running_loop()
+            left = max(0.0, (due - self.now()) / self.speed)
+            self._timer = loop.call_later(left, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._timer_due = math.inf
+        self._wake()
+
+
+def _speed(mode: Mode, speed: float) -> float:
+    return {"real": 1.0, "scaled": speed, "manual": 0.0}[mode]

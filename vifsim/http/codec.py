@@ -1,0 +1,279 @@
+"""Bytes to values going in, values to bytes coming out; what all resources share.
+
+The house rule: text becomes values here and in the resources' schemas, and nowhere else.
+
+Source: API contract, sections 1, 2 and 8 (docs/api.md).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import formatdate
+from hashlib import blake2b
+from html import escape
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError
+
+from vifsim.errors import ApiFault, BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vifsim.backend import Backend
+    from vifsim.clock import Clock
+    from vifsim.errors import RetryAfter
+    from vifsim.exchange import Call
+    from vifsim.model import Settings
+
+MAX_BODY_BYTES = 114_688
+"""Source: API contract, section 1.2: nova's default `osapi_max_request_body_size`."""
+
+JSON_TYPE = "application/json"
+TEXT_TYPE = "text/plain; charset=UTF-8"
+HTML_TYPE = "text/html; charset=UTF-8"
+XML_TYPE = "application/xml"
+
+MALFORMED = "Malformed request body"
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request, as a handler gets it: who asks, for what, of which backend.
+
+    `base` is the URL that the client used, without a slash at the end; `params` the parts of the
+    path, lower-case where they are ids; `body` and `page` what the route
+    made of the body and of the query.
+    """
+
+    call: Call
+    backend: Backend
+    base: str
+    params: dict[str, str]
+    query: Mapping[str, str]
+    path: str
+    body: Any = None
+    page: Any = None
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer in the making."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = JSON_TYPE
+    headers: dict[str, str] = field(default_factory=dict)
+    retry_after: float | None = None
+
+
+def reply(value: Any, status: int = 200) -> Reply:
+    """Return a JSON answer, spaced as the service spaces it."""
+    return Reply(status, json.dumps(value).encode())
+
+
+class BodySchema(Schema):
+    """The schema of a request body: unknown keys are ignored, as the service does."""
+
+    class Meta:
+        """Options."""
+
+        unknown = EXCLUDE
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(text)
+
+
+def parse_json(raw: bytes) -> Any:
+    """Return what a body holds.
+
+    Raises:
+        BadRequest: empty, not UTF-8, not JSON, NaN or Infinity, or nested too deep.
+    """
+    if not raw.strip():
+        raise BadRequest(f"{MALFORMED}: it is empty")
+    try:
+        return json.loads(raw.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as exc:
+        raise BadRequest(MALFORMED) from exc
+
+
+def digest_of(value: Any) -> str:
+    """Return the digest of a body, taken after canonical JSON."""
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    except RecursionError:
+        text = repr(type(value))
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def raw_digest(raw: bytes) -> str:
+    """Return the digest of a body that is not JSON."""
+    return blake2b(raw, digest_size=8).hexdigest()
+
+
+def load(schema: Schema, data: Any) -> Any:
+    """Return what a schema makes of a body.
+
+    Raises:
+        BadRequest: not an object, or a key that is missing or wrong; the message names the first.
+    """
+    if not isinstance(data, dict):
+        raise BadRequest(f"{MALFORMED}: it is not an object")
+    try:
+        return schema.load(data)
+    except ValidationError as exc:
+        raise BadRequest(first_problem(exc)) from exc
+
+
+def first_problem(exc: ValidationError) -> str:
+    """Return the first error of a schema as `path: what is wrong`, or as it stands."""
+    path, text = _first(exc.messages, ())
+    if text.startswith("="):
+        return text[1:]
+    return f"{'.'.join(path)}: {text}" if path else text
+
+
+def _first(messages: Any, path: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    if isinstance(messages, dict):
+        key, value = next(iter(messages.items()))
+        return _first(value, path if key == "_schema" else (*path, str(key)))
+    if isinstance(messages, list):
+        return path, str(messages[0]) if messages else "is wrong"
+    return path, str(messages)
+
+
+# ── queries ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def whole_number(query: Mapping[str, str], name: str) -> int | None:
+    """Return a query parameter as a number, or None where it is not given.
+
+    Raises:
+        BadRequest: not a whole number, or a negative one.
+
+    Source: API contract, section 5.5 (docs/api.md).
+    """
+    text = query.get(name)
+    if text is None:
+        return None
+    if not text.lstrip("-").isascii() or not text.lstrip("-").isdigit() or len(text) > 18:
+        raise BadRequest(f"{name} param must be an integer")
+    if int(text) < 0:
+        raise BadRequest(f"{name} param must be positive")
+    return int(text)
+
+
+# ── faults ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def fault_reply(fault: ApiFault, settings: Settings, clock: Clock, *, plain: bool = False) -> Reply:
+    """Return the answer that a fault becomes.
+
+    `plain` is whether the live service's framework, not its fault wrapper, would answer.
+    """
+    header, seconds, moment = _retry_after(fault.retry_after, clock)
+    headers = dict(fault.headers)
+    if header is not None:
+        headers["Retry-After"] = header
+    raw = settings.raw_framework_bodies and (plain or fault.policy)
+    content_type, body = _plain_body(fault) if raw else _fault_body(fault, moment)
+    return Reply(fault.status, body, content_type, headers, seconds)
+
+
+def _retry_after(
+    asked: RetryAfter | None, clock: Clock
+) -> tuple[str | None, float | None, float | None]:
+    """Return the header's text, the seconds that it tells, and the moment, None where unknown."""
+    if asked is None:
+        return None, None, None
+    if asked.delay is None:
+        return asked.text, _told_by(asked.text), None
+    seconds = max(0, math.ceil(clock.client_seconds(asked.delay) - 1e-9))
+    moment = clock.wall() + seconds
+    if asked.form == "date":
+        return formatdate(moment, usegmt=True), int(moment) - clock.wall(), moment
+    return str(seconds), float(seconds), moment
+
+
+def _told_by(text: str) -> float | None:
+    """Return the seconds that a raw header tells a client that reads it as a number."""
+    stripped = text.strip()
+    return float(stripped) if stripped.isascii() and stripped.isdigit() else None
+
+
+def _fault_body(fault: ApiFault, moment: float | None) -> tuple[str, bytes]:
+    match fault.body:
+        case "empty":
+            return JSON_TYPE, b""
+        case "text":
+            return TEXT_TYPE, fault.message.encode()
+        case "html":
+            return HTML_TYPE, _html(fault)
+        case "xml":
+            message = f"<message>{escape(fault.message)}</message>"
+            return XML_TYPE, f'<fault code="{fault.status}">{message}</fault>'.encode()
+        case _:
+            return JSON_TYPE, json.dumps(envelope(fault, moment)).encode()
+
+
+def envelope(fault: ApiFault, moment: float | None = None) -> dict[str, Any]:
+    """Return the JSON envelope of a fault.
+
+    Source: API contract, sections 2.1 and 7.3 (docs/api.md).
+    """
+    content: dict[str, Any] = {"code": fault.status, "message": fault.message}
+    if fault.details is not None:
+        content["details"] = fault.details
+    if moment is not None and fault.status in {413, 429} and fault.details is not None:
+        content["retryAt"] = utc_text(moment)
+    return {fault.name: content}
+
+
+def _html(fault: ApiFault) -> bytes:
+    title = f"{fault.status} {HTTPStatus(fault.status).phrase}"
+    return (
+        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"
+        f"<center><h1>{title}</h1></center>\r\n<p>{escape(fault.message)}</p>\r\n"
+        "</body>\r\n</html>\r\n"
+    ).encode()
+
+
+_FRAMEWORK_SENTENCES = {
+    403: "Access was denied to this resource.",
+    404: "The resource could not be found.",
+}
+
+
+def _plain_body(fault: ApiFault) -> tuple[str, bytes]:
+    """Return a body as the live service's framework writes it.
+
+    Source: API contract, section 2.3 (docs/api.md).
+    """
+    title = f"{fault.status} {HTTPStatus(fault.status).phrase}"
+    sentence = _FRAMEWORK_SENTENCES.get(fault.status, HTTPStatus(fault.status).description)
+    return TEXT_TYPE, f"{title}\n\n{sentence}\n\n {fault.message}  ".encode()
+
+
+# ── times and links ──────────────────────────────────────────────────────────────────────────────
+
+
+def utc_text(epoch: float) -> str:
+    """Return a time as the compute API writes it: whole seconds and `Z`."""
+    return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def utc_text_ms(epoch: float) -> str:
+    """Return a time as the identity API writes it: milliseconds and `Z`."""
+    text = datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def link(rel: str, href: str) -> dict[str, str]:
+    """Return a link as every document holds it."""
+    return {"rel": rel, "href": href}

@@ -1,0 +1,548 @@
+"""The control API under `/_vifsim/`: the simulator's own hand, never mixed with the simulated API.
+
+The house rule: it turns what `Controls` hands it into documents, and knows no simulator; its calls
+are never faulted, journalled or counted; every error is `application/problem+json`.
+
+Source: control API (docs/control-api.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from vifsim.errors import ControlFault, Problem, ScenarioError, UsageError
+
+if TYPE_CHECKING:
+    from vifsim.clock import Clock
+    from vifsim.journal import Journal
+
+PREFIX = "/_vifsim"
+MAX_BYTES = 1024 * 1024
+MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024
+_MOST_ENTRIES = 10_000
+_DEFAULT_ENTRIES = 1_000
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+_JSON_TYPES = frozenset({"application/json", "text/json"})
+_YAML_TYPES = frozenset(
+    {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain"}
+)
+_SITE_TYPES = _JSON_TYPES | _YAML_TYPES | {"", "application/octet-stream"}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Controls(Protocol):
+    """What the control API needs of a simulator."""
+
+    journal: Journal
+
+    @property
+    def clock(self) -> Clock:
+        """The simulator's clock."""
+
+    def health_document(self) -> dict[str, Any]:
+        """Return how the simulator is."""
+
+    async def state_document(self) -> Mapping[str, Any]:
+        """Return the world now."""
+
+    async def reset(self, seed: int | None = None) -> None:
+        """Begin again."""
+
+    async def snapshot(self) -> dict[str, Any]:
+        """Return everything but the journal."""
+
+    async def restore(self, snapshot: dict[str, Any]) -> None:
+        """Become what a snapshot says."""
+
+    def scenario_document(self) -> dict[str, Any]:
+        """Return the scenario and its rules."""
+
+    async def load(self, scenario: Any) -> None:
+        """Let another scenario hold."""
+
+    async def load_text(self, text: str) -> None:
+        """Let another scenario hold, from its text."""
+
+    async def add_rule(self, rule: Mapping[str, Any]) -> str:
+        """Add a rule and return its id."""
+
+    async def remove_rule(self, rule_id: str) -> None:
+        """Remove one rule."""
+
+    async def remove_added_rules(self) -> None:
+        """Remove all added rules."""
+
+    async def amend(self, change: str, **values: Any) -> None:
+        """Change the cloud by hand."""
+
+    def clock_document(self) -> dict[str, Any]:
+        """Return what the clock says."""
+
+    async def steer_clock(self, mode: str, speed: float | None) -> None:
+        """Set the clock's mode."""
+
+    async def advance_clock(self, by: str) -> None:
+        """Move the clock ahead."""
+
+    def explain(self, seq: int) -> dict[str, Any]:
+        """Return every rule's look at one call."""
+
+    def never_fired(self) -> dict[str, Any]:
+        """Return the rules that never fired, and why."""
+
+    async def ids_named(self, kind: str, name: str) -> list[str]:
+        """Return the ids of what has this name, label or id."""
+
+    def export_header(self) -> dict[str, Any]:
+        """Return the first line of a journal export."""
+
+
+class Access:
+    """Who may use the control API.
+
+    Args:
+        token: that calls must bear; None where the address is a loopback one.
+        hosts: further names under which the simulator is reached.
+
+    Source: control API, section 1 (docs/control-api.md).
+    """
+
+    def __init__(self, token: str | None = None, hosts: frozenset[str] = frozenset()) -> None:
+        self._token = token
+        self._hosts = _LOOPBACK | {host.lower() for host in hosts}
+
+    def check(self, request: web.Request) -> None:
+        """Refuse a request that comes from elsewhere or bears no token.
+
+        Raises:
+            ControlFault: 401 or 403.
+        """
+        host = _host_of(f"//{request.headers.get('Host', '')}")
+        if host not in self._hosts:
+            raise ControlFault(
+                403, f"Host {host or '(none)'} is not this simulator: allow it with --allow-host"
+            )
+        origin = request.headers.get("Origin")
+        if origin is not None and not self._own(origin, request):
+            raise ControlFault(403, f"Origin {origin} is not this simulator's own")
+        self._check_token(request)
+
+    def _own(self, origin: str, request: web.Request) -> bool:
+        return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
+
+    def _check_token(self, request: web.Request) -> None:
+        if self._token is None:
+            return
+        kind, _, given = request.headers.get("Authorization", "").partition(" ")
+        given_bytes = given.strip().encode("utf-8", "surrogateescape")
+        if kind.lower() != "bearer" or not compare_digest(given_bytes, self._token.encode()):
+            raise ControlFault(401, "the control API needs Authorization: Bearer TOKEN here")
+
+
+def _host_of(url: str) -> str:
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+    return host.lower()
+
+
+def problem(fault: ControlFault) -> web.Response:
+    """Return the `application/problem+json` of a refusal.
+
+    Source: RFC 9457; control API, section 1 (docs/control-api.md).
+    """
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": _TITLES.get(fault.status, "Error"),
+        "status": fault.status,
+        "detail": fault.detail,
+    }
+    if fault.problems:
+        document["errors"] = [_place(item) for item in fault.problems]
+    headers = {"WWW-Authenticate": "Bearer"} if fault.status == 401 else {}
+    return web.Response(
+        body=json.dumps(document).encode(),
+        status=fault.status,
+        headers=headers,
+        content_type="application/problem+json",
+    )
+
+
+_TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+}
+
+
+def _place(item: Problem) -> dict[str, Any]:
+    shown: dict[str, Any] = {"at": item.at}
+    if item.line is not None:
+        shown |= {"line": item.line, "column": item.column}
+    shown["detail"] = item.detail
+    if item.hint:
+        shown["hint"] = item.hint
+    return shown
+
+
+def answer(document: Any, status: int = 200, **headers: str) -> web.Response:
+    """Return a JSON answer."""
+    return web.Response(
+        body=json.dumps(document).encode(),
+        status=status,
+        headers=headers,
+        content_type="application/json",
+    )
+
+
+def _done() -> web.Response:
+    return web.Response(status=204)
+
+
+class Control:
+    """The handlers of the control API.
+
+    Args:
+        controls: the simulator.
+        access: who may call.
+    """
+
+    def __init__(self, controls: Controls, access: Access) -> None:
+        self._controls = controls
+        self._access = access
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Put the control API into an application's router."""
+        for path, methods in self._table().items():
+            for method, handler in methods.items():
+                router.add_route(method, PREFIX + path, self._guarded(handler))
+            refuse = self._guarded(_not_allowed(sorted(methods)))
+            router.add_route("*", PREFIX + path, refuse)
+        router.add_route("*", PREFIX + "/{rest:.*}", self._guarded(_no_such_path))
+
+    def _table(self) -> dict[str, dict[str, Handler]]:
+        return {
+            "/health": {"GET": self.get_health},
+            "/state": {"GET": self.get_state},
+            "/reset": {"POST": self.post_reset},
+            "/snapshot": {"GET": self.get_snapshot, "PUT": self.put_snapshot},
+            "/scenario": {"GET": self.get_scenario, "PUT": self.put_scenario},
+            "/rules": {"POST": self.post_rule, "DELETE": self.delete_rules},
+            "/rules/{id}": {"DELETE": self.delete_rule},
+            "/amend": {"POST": self.post_amend},
+            "/clock": {"GET": self.get_clock, "PUT": self.put_clock},
+            "/clock/advance": {"POST": self.post_advance},
+            "/journal": {"GET": self.get_journal, "DELETE": self.delete_journal},
+            "/journal/export": {"GET": self.get_export},
+            "/explain": {"GET": self.get_never_fired},
+            "/explain/{seq}": {"GET": self.get_explain},
+        }
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            try:
+                self._access.check(request)
+                return await handler(request)
+            except ControlFault as fault:
+                return problem(fault)
+            except ScenarioError as exc:
+                count = len(exc.problems)
+                text = f"{count} error{'s' if count > 1 else ''} in the scenario"
+                return problem(ControlFault(400, text, exc.problems))
+            except UsageError as exc:
+                return problem(ControlFault(400, str(exc)))
+
+        return guarded
+
+    # ── state ──
+
+    async def get_health(self, _: web.Request) -> web.Response:
+        """Answer GET `health`."""
+        return answer(self._controls.health_document())
+
+    async def get_state(self, _: web.Request) -> web.Response:
+        """Answer GET `state`."""
+        return answer(await self._controls.state_document())
+
+    async def post_reset(self, request: web.Request) -> web.Response:
+        """Answer POST `reset`."""
+        body = await _json_object(request, {"seed"}, empty={})
+        seed = body.get("seed")
+        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
+            raise ControlFault(400, "seed is a whole number, 0 or more")
+        await self._controls.reset(seed)
+        return _done()
+
+    async def get_snapshot(self, _: web.Request) -> web.Response:
+        """Answer GET `snapshot`."""
+        return answer(await self._controls.snapshot())
+
+    async def put_snapshot(self, request: web.Request) -> web.Response:
+        """Answer PUT `snapshot`."""
+        keys = {"version", "world", "tokens", "sequences", "touched", "scenario", "clock"}
+        snapshot = await _json_object(request, keys, most=MAX_SNAPSHOT_BYTES)
+        await self._controls.restore(snapshot)
+        return _done()
+
+    # ── scenario ──
+
+    async def get_scenario(self, _: web.Request) -> web.Response:
+        """Answer GET `scenario`."""
+        return answer(self._controls.scenario_document())
+
+    async def put_scenario(self, request: web.Request) -> web.Response:
+        """Answer PUT `scenario`."""
+        name = request.query.get("name")
+        raw = await _body(request, MAX_BYTES)
+        if name is not None:
+            if raw.strip():
+                raise ControlFault(400, "give a name or a scenario, not both")
+            await self._controls.load(_shipped_name(name))
+            return _done()
+        _check_type(request, _SITE_TYPES)
+        await self._controls.load_text(_text(raw))
+        return _done()
+
+    async def post_rule(self, request: web.Request) -> web.Response:
+        """Answer POST `rules`."""
+        rule = await _document(request)
+        rule_id = await self._controls.add_rule(rule)
+        return answer({"id": rule_id}, 201, Location=f"{PREFIX}/rules/{rule_id}")
+
+    async def delete_rules(self, _: web.Request) -> web.Response:
+        """Answer DELETE `rules`."""
+        await self._controls.remove_added_rules()
+        return _done()
+
+    async def delete_rule(self, request: web.Request) -> web.Response:
+        """Answer DELETE `rules/{id}`."""
+        await self._controls.remove_rule(request.match_info["id"])
+        return _done()
+
+    async def post_amend(self, request: web.Request) -> web.Response:
+        """Answer POST `amend`."""
+        body = await _json_object(request, None)
+        change = body.pop("change", None)
+        if not isinstance(change, str):
+            raise ControlFault(400, "change is missing: name what to change, such as set_status")
+        await self._controls.amend(change, **body)
+        return _done()
+
+    # ── clock ──
+
+    async def get_clock(self, _: web.Request) -> web.Response:
+        """Answer GET `clock`."""
+        return answer(self._controls.clock_document())
+
+    async def put_clock(self, request: web.Request) -> web.Response:
+        """Answer PUT `clock`."""
+        body = await _json_object(request, {"mode", "speed"})
+        mode, speed = body.get("mode"), body.get("speed")
+        if not isinstance(mode, str):
+            raise ControlFault(400, "mode is missing: real, scaled or manual")
+        if speed is not None and (isinstance(speed, bool) or not isinstance(speed, int | float)):
+            raise ControlFault(400, "speed is a number")
+        await self._controls.steer_clock(mode, speed)
+        return answer(self._controls.clock_document())
+
+    async def post_advance(self, request: web.Request) -> web.Response:
+        """Answer POST `clock/advance`."""
+        body = await _json_object(request, {"by"})
+        by = body.get("by")
+        if not isinstance(by, str):
+            raise ControlFault(400, 'by is missing: a duration with its unit, such as "30m"')
+        await self._controls.advance_clock(by)
+        return answer(self._controls.clock_document())
+
+    # ── journal ──
+
+    async def get_journal(self, request: web.Request) -> web.Response:
+        """Answer GET `journal`."""
+        query = _journal_query(request.query)
+        journal = self._controls.journal
+        calls = list(
+            journal.query(
+                operation=query.get("operation", "*"),
+                tenant=query.get("tenant"),
+                server=await self._ids("server", query),
+                network=await self._ids("network", query),
+                outcome=query.get("outcome"),
+                since=_number(query, "since", 0, 0, 1 << 62),
+            )
+        )
+        limit = _number(query, "limit", _DEFAULT_ENTRIES, 1, _MOST_ENTRIES)
+        return answer(
+            {
+                "entries": journal.documents(calls[:limit]),
+                "last": journal.last,
+                "dropped": journal.dropped,
+            }
+        )
+
+    async def _ids(self, kind: str, query: Mapping[str, str]) -> list[str] | None:
+        name = query.get(kind)
+        return None if name is None else await self._controls.ids_named(kind, name)
+
+    async def delete_journal(self, _: web.Request) -> web.Response:
+        """Answer DELETE `journal`."""
+        self._controls.journal.clear()
+        return _done()
+
+    async def get_export(self, _: web.Request) -> web.Response:
+        """Answer GET `journal/export`."""
+        lines = self._controls.journal.export(self._controls.export_header())
+        return web.Response(
+            body="".join(f"{line}\n" for line in lines).encode(),
+            content_type="application/x-ndjson",
+        )
+
+    # ── explain ──
+
+    async def get_explain(self, request: web.Request) -> web.Response:
+        """Answer GET `explain/{seq}`."""
+        text = request.match_info["seq"]
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise ControlFault(404, f"no entry {text}")
+        return answer(self._controls.explain(int(text)))
+
+    async def get_never_fired(self, _: web.Request) -> web.Response:
+        """Answer GET `explain`."""
+        return answer(self._controls.never_fired())
+
+
+async def _no_such_path(request: web.Request) -> web.Response:
+    raise ControlFault(404, f"the control API has no {request.path}")
+
+
+def _not_allowed(allowed: list[str]) -> Handler:
+    async def refuse(request: web.Request) -> web.Response:
+        response = problem(
+            ControlFault(405, f"{request.method} is not allowed here, only {', '.join(allowed)}")
+        )
+        response.headers["Allow"] = ", ".join(allowed)
+        return response
+
+    return refuse
+
+
+# ── reading requests ─────────────────────────────────────────────────────────────────────────────
+
+
+async def _body(request: web.Request, most: int) -> bytes:
+    fault = ControlFault(413, f"the body is over {most} bytes")
+    if (request.content_length or 0) > most:
+        raise fault
+    try:
+        return await request.clone(client_max_size=most).read()
+    except web.HTTPRequestEntityTooLarge as exc:
+        raise fault from exc
+
+
+def _check_type(request: web.Request, known: frozenset[str]) -> None:
+    text = request.headers.get("Content-Type", "")
+    if text.partition(";")[0].strip().lower() not in known:
+        raise ControlFault(415, f"Content-Type {text} is neither JSON nor YAML")
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as exc:
+        raise ControlFault(400, f"the body is not UTF-8: {exc.reason}") from exc
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(_text(raw))
+    except (ValueError, RecursionError) as exc:
+        raise ControlFault(400, f"the body is not JSON: {exc}") from exc
+
+
+async def _json_object(
+    request: web.Request,
+    keys: set[str] | None,
+    *,
+    most: int = MAX_BYTES,
+    empty: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return a JSON object that holds no key but these; None: any."""
+    raw = await _body(request, most)
+    if not raw.strip() and empty is not None:
+        return dict(empty)
+    _check_type(request, _JSON_TYPES | {"", "application/octet-stream"})
+    value = _parsed(raw)
+    if not isinstance(value, dict):
+        raise ControlFault(400, "the body is not a JSON object")
+    for key in value:
+        if keys is not None and key not in keys:
+            detail = f"unknown key {key}"
+            raise ControlFault(
+                400,
+                f"{detail}: known are {', '.join(sorted(keys))}",
+                [Problem(at=str(key), detail=detail)],
+            )
+    return value
+
+
+async def _document(request: web.Request) -> dict[str, Any]:
+    """Return a mapping from JSON or YAML."""
+    from vifsim.scenario.text import read_text  # noqa: PLC0415 -- only who sends YAML needs it
+
+    _check_type(request, _SITE_TYPES)
+    document = read_text(_text(await _body(request, MAX_BYTES)), source="rule")
+    if document.problems:
+        raise ScenarioError("rule", document.problems)
+    if not isinstance(document.data, dict):
+        raise ControlFault(400, "a rule is a mapping, such as {status: 503, first: 2}")
+    return document.data
+
+
+def _shipped_name(name: str) -> str:
+    from vifsim.scenario.schema import shipped_names  # noqa: PLC0415 -- slow to import
+
+    if name not in shipped_names():
+        from difflib import get_close_matches  # noqa: PLC0415 -- for a mistake only
+
+        near = get_close_matches(name, shipped_names(), n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ControlFault(404, f"there is no scenario {name}{hint}")
+    return name
+
+
+_QUERY_KEYS = frozenset({"operation", "tenant", "server", "network", "outcome", "since", "limit"})
+
+
+def _journal_query(query: Mapping[str, str]) -> Mapping[str, str]:
+    for key in query:
+        if key not in _QUERY_KEYS:
+            raise ControlFault(400, f"unknown parameter {key}: {', '.join(sorted(_QUERY_KEYS))}")
+    outcome = query.get("outcome")
+    if outcome not in {None, "completed", "client_gone", "server_cut"}:
+        raise ControlFault(400, "outcome is completed, client_gone or server_cut")
+    return query
+
+
+def _number(query: Mapping[str, str], key: str, default: int, least: int, most: int) -> int:
+    text = query.get(key)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise ControlFault(400, f"{key} is a whole number")
+    if not least <= int(text) <= most:
+        raise ControlFault(400, f"{key} is {least} to {most}")
+    return int(text)

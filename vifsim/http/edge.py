@@ -1,0 +1,396 @@
+"""The edge: one request in, one backend call, one answer out.
+
+```
+request ──► route ──► token ──► role ──► accept ──► size ──► type ──► body ──► handler
+              └──────────┴─────────┴─────────┴─────────┴────────┴───► backend.refuse ──► fault
+```
+
+The house rule: the order of checks is written down here and nowhere else; every request asks the
+backend exactly once, also one that the app refuses; the journal's entry is opened and closed here.
+
+Source: API contract, sections 1.3 and 1.4 (docs/api.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from vifsim.draws import identifier, token_digest
+from vifsim.errors import (
+    ApiFault,
+    BadMediaType,
+    BadRequest,
+    ComputeFault,
+    Forbidden,
+    ItemNotFound,
+    NoAnswer,
+    NotAcceptable,
+    TooLarge,
+    Unauthorized,
+)
+from vifsim.exchange import Answer, Call
+from vifsim.http.app import Router
+from vifsim.http.codec import (
+    MAX_BODY_BYTES,
+    Asked,
+    digest_of,
+    fault_reply,
+    load,
+    parse_json,
+    raw_digest,
+)
+from vifsim.http.networks import quick_interface
+from vifsim.http.serving import StampedConnection
+from vifsim.http.wire import cut, send
+
+if TYPE_CHECKING:
+    from marshmallow import Schema
+
+    from vifsim.backend import Backend
+    from vifsim.clock import Clock
+    from vifsim.exchange import Decision, Ending
+    from vifsim.http.app import Found, Route
+    from vifsim.http.codec import Reply
+    from vifsim.journal import Journal
+    from vifsim.model import Identity, Settings
+
+log = logging.getLogger(__name__)
+
+_SECRET = frozenset(
+    {"x-auth-token", "x-subject-token", "authorization", "proxy-authorization", "cookie"}
+)
+_JSON_TYPES = frozenset(
+    {"", "application/json", "application/vnd.openstack.compute+json", "text/plain"}
+)
+_ACCEPTABLE = frozenset(
+    {"application/json", "application/*", "*/*", "application/vnd.openstack.compute+json"}
+)
+_CREATING = frozenset({"POST", "PUT", "PATCH"})
+_WITHOUT_ID = frozenset({401, 429, 502, 504})
+
+
+class Edge:
+    """Answers every request outside the control API.
+
+    Args:
+        backend: the outermost one, faults included.
+        journal: that keeps what happened.
+        clock: that arrivals are stamped by where the connection did not stamp them.
+    """
+
+    def __init__(self, backend: Backend, journal: Journal, clock: Clock) -> None:
+        self._backend = backend
+        self._journal = journal
+        self._clock = clock
+        self._router = Router()
+        self._schemas: dict[type[Schema], Schema] = {}
+        self._connections = count(1)
+        self._foreign: dict[str, int] = {}
+        self._common: tuple[Settings | None, dict[str, str]] = (None, {})
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.defects = 0
+        self.last_defect: Exception | None = None
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 -- a handler runs in a task
+        self._tasks.add(task)
+        try:
+            return await self._exchange(request)
+        finally:
+            self._tasks.discard(task)
+
+    def cut_calls(self) -> None:
+        """Cut the calls under way: their connections end without an answer."""
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def _exchange(self, request: web.Request) -> web.StreamResponse:
+        found = self._router.find(request.method, request.rel_url.raw_path)
+        call = self._open(request, found)
+        try:
+            reply = await self._reply(request, found, call)
+        except NoAnswer as end:
+            self._journal.close(call, None, "server_cut")
+            cut(request, end.wire)
+            return web.Response()
+        except asyncio.CancelledError:
+            gone = request.transport is None or request.transport.is_closing()
+            self._journal.close(call, None, "client_gone" if gone else "server_cut")
+            raise
+        return await self._send(request, call, reply)
+
+    async def _reply(self, request: web.Request, found: Found, call: Call) -> Reply:
+        """Return the answer; a fault becomes one here and nowhere else."""
+        try:
+            reply = await self._handle(request, found, call)
+        except ApiFault as fault:
+            plain = found.route is not None and found.route.plain_faults
+            reply = fault_reply(fault, self._backend.settings, self._clock, plain=plain)
+        except NoAnswer:
+            raise
+        except Exception as exc:  # our own defect: a plain 500, and the traceback in the log
+            log.exception("defect in %s %s", call.method, call.operation)
+            self.defects += 1
+            self.last_defect = exc
+            defect = ComputeFault(f"The simulator failed: {type(exc).__name__}")
+            reply = fault_reply(defect, self._backend.settings, self._clock)
+        self._finish(request, found, call, reply)
+        return reply
+
+    async def _send(self, request: web.Request, call: Call, reply: Reply) -> web.StreamResponse:
+        decision = call.outcome.decision
+
+        def closing(answer: Answer | None, ending: Ending) -> None:
+            self._journal.close(call, answer, ending)
+
+        effect = None if decision is None else decision.wire
+        try:
+            return await send(request, reply, effect, closing, self._clock)
+        except (ConnectionError, asyncio.CancelledError):
+            told = Answer(reply.status, reply.retry_after, size_bytes=len(reply.body))
+            self._journal.close(call, call.outcome.answer or told, "client_gone")
+            raise
+
+    # ── the call ──
+
+    def _open(self, request: web.Request, found: Found) -> Call:
+        seq = self._journal.next_seq()
+        arrived, conn, peer = self._origin(request)
+        now = self._clock.now()
+        params = found.params
+        call = Call(
+            seq=seq,
+            id="req-" + identifier(self._backend.seed, "request", seq),
+            operation=None if found.route is None else found.route.operation,
+            method=request.method,
+            path=request.path_qs if "tokens/" not in request.path else _masked(request.path),
+            headers={
+                name: value
+                for name, value in request.headers.items()
+                if name.lower() not in _SECRET
+            },
+            peer=peer,
+            conn=conn,
+            arrived=now if arrived is None else min(arrived, now),
+            real_arrived=self._clock.real(),
+            server=params.get("server_id"),
+            network=params.get("network_id"),
+            interface=params.get("interface_id"),
+        )
+        self._journal.open(call)
+        return call
+
+    def _origin(self, request: web.Request) -> tuple[float | None, int, str]:
+        """Return when the request's bytes came, on which connection, and from where."""
+        protocol = request.protocol
+        if isinstance(protocol, StampedConnection):
+            return protocol.stamped()
+        name = request.transport.get_extra_info("peername") if request.transport else None
+        peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "")
+        return None, self._foreign.setdefault(peer, len(self._foreign) + 1), peer
+
+    # ── the order of checks ──
+
+    async def _handle(self, request: web.Request, found: Found, call: Call) -> Reply:
+        if found.needs_token:
+            await self._authorize(request, found, call)
+        route = found.route
+        if route is None:
+            await self._refuse(call, found.refusal or _no_route())
+        assert route is not None  # noqa: S101 -- `refuse` never returns
+        fault = _role_fault(call, route) or _accept_fault(request, found)
+        if fault is not None:
+            await self._refuse(call, fault)
+        asked = Asked(
+            call=call,
+            backend=self._backend,
+            base=f"{request.scheme}://{request.host}",
+            params=found.params,
+            query=request.query,
+            path=found.path,
+        )
+        await self._read(request, route, asked)
+        return await route.handler(asked)
+
+    async def _authorize(self, request: web.Request, found: Found, call: Call) -> None:
+        token = request.headers.get("X-Auth-Token")
+        identity = None if token is None else await self._backend.identify(token)
+        if identity is None:
+            call.token_id = None if token is None else token_digest(token)
+            await self._refuse(call, Unauthorized("Unauthorized"))
+            return
+        _note_caller(call, identity)
+        if found.tenant is not None and found.tenant != identity.tenant:
+            await self._refuse(call, _mismatch(self._backend.settings))
+
+    async def _read(self, request: web.Request, route: Route, asked: Asked) -> None:
+        """Read the query and the body, and refuse what is wrong with them."""
+        try:
+            if route.schema is not None:
+                await self._read_body(request, route.schema, asked)
+            if route.read_query is not None:
+                asked.page = route.read_query(asked.query)
+        except ApiFault as fault:
+            await self._refuse(asked.call, fault)
+
+    async def _read_body(self, request: web.Request, schema: type[Schema], asked: Asked) -> None:
+        raw = await _body_of(request)
+        if raw:
+            self._check_media_type(request)
+        try:
+            data = parse_json(raw)
+        except BadRequest:
+            asked.call.body_digest = raw_digest(raw) if raw else None
+            raise
+        quick = quick_interface(data) if asked.call.operation == _ATTACH else None
+        if quick is not None:
+            asked.body, asked.call.body_digest = quick
+        else:
+            asked.call.body_digest = digest_of(data)
+            asked.body = load(self._schema(schema), data)
+        if asked.call.operation == _ATTACH:
+            asked.call.network = asked.body
+
+    def _schema(self, schema: type[Schema]) -> Schema:
+        made = self._schemas.get(schema)
+        if made is None:
+            made = self._schemas[schema] = schema()
+        return made
+
+    def _check_media_type(self, request: web.Request) -> None:
+        text = request.headers.get("Content-Type", "")
+        if text.partition(";")[0].strip().lower() in _JSON_TYPES:
+            return
+        message = f"Content-Type {text} is not supported: send application/json"
+        if self._backend.settings.bad_media_type_status == 415:
+            raise BadMediaType(message)
+        raise BadRequest(message)
+
+    async def _refuse(self, call: Call, fault: ApiFault) -> None:
+        await self._backend.refuse(call, fault)
+
+    # ── headers ──
+
+    def _finish(self, request: web.Request, found: Found, call: Call, reply: Reply) -> None:
+        """Add the headers that every answer has."""
+        settings = self._backend.settings
+        if self._common[0] is not settings:
+            common = {"Server": settings.server_header, "Via": settings.via_header}
+            self._common = (settings, common)
+        headers = reply.headers
+        headers.update(self._common[1])
+        if reply.status == 401:
+            uri = f"{request.scheme}://{request.host}/v2.0"
+            headers["WWW-Authenticate"] = f"Keystone uri={uri}"
+        if found.service != "identity" and not _proxy_made(reply):
+            headers["X-Compute-Request-Id"] = call.id
+        decision = call.outcome.decision
+        if decision is not None and settings.profile != "live" and _shows(decision):
+            headers["X-Vifsim-Fault"] = decision.by or ""
+
+
+_ATTACH = "create_virtual_interface"
+
+
+def _masked(path: str) -> str:
+    """Return a path without the token in it: credentials are never kept."""
+    head, _, tail = path.partition("tokens/")
+    token, slash, rest = tail.partition("/")
+    return f"{head}tokens/{token_digest(token)}{slash}{rest}"
+
+
+def _note_caller(call: Call, identity: Identity) -> None:
+    call.user = identity.user
+    call.tenant = identity.tenant
+    call.role = identity.role
+    call.token_id = identity.token_id
+
+
+def _no_route() -> ItemNotFound:
+    return ItemNotFound("The resource could not be found.")
+
+
+def _mismatch(settings: Settings) -> ApiFault:
+    match settings.tenant_mismatch_status:
+        case 403:
+            return Forbidden("The token is not for this tenant")
+        case 404:
+            return _no_route()
+        case _:
+            return Unauthorized("Unauthorized")
+
+
+def _role_fault(call: Call, route: Route) -> ApiFault | None:
+    """Return the refusal of a role that is too weak.
+
+    Source: API contract, section 6.3 (docs/api.md).
+    """
+    if call.role in {"admin", None} or route.service != "compute" or route.method == "GET":
+        return None
+    if call.role == "creator" and route.method == "POST":
+        return None
+    return Forbidden(f"Role '{call.role}' may not call {route.method} here")
+
+
+def _accept_fault(request: web.Request, found: Found) -> ApiFault | None:
+    """Return the refusal of a client that takes no JSON.
+
+    Source: API contract, section 8.3 (docs/api.md).
+    """
+    if found.wants_xml:
+        return NotAcceptable("Only application/json is available here")
+    accept = request.headers.get("Accept")
+    if accept is None or accept in _ACCEPTABLE or _accepts_json(accept):
+        return None
+    return NotAcceptable(f"Only application/json is available here, not {accept}")
+
+
+def _accepts_json(accept: str) -> bool:
+    for item in accept.split(","):
+        kind, *parameters = (part.strip().lower() for part in item.split(";"))
+        refused = any(part.replace(" ", "") in {"q=0", "q=0.0", "q=0.00"} for part in parameters)
+        if not refused and (kind in _ACCEPTABLE or _is_vendor_json(kind) or not kind):
+            return True
+    return not accept.strip()
+
+
+def _is_vendor_json(kind: str) -> bool:
+    return kind.startswith("application/vnd.openstack.") and kind.endswith("+json")
+
+
+async def _body_of(request: web.Request) -> bytes:
+    """Return the body.
+
+    Raises:
+        TooLarge: over the limit; it is not read then.
+    """
+    message = f"The request body is over {MAX_BODY_BYTES} bytes"
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise TooLarge(message)
+    if not request.can_read_body:
+        return b""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as exc:
+        raise TooLarge(message) from exc
+
+
+def _proxy_made(reply: Reply) -> bool:
+    """Return whether the real answer would not come from behind the proxy, so has no request id."""
+    if reply.status == 413:
+        return "Retry-After" in reply.headers
+    return reply.status in _WITHOUT_ID
+
+
+def _shows(decision: Decision) -> bool:
+    """Return whether an injected fault made the answer, and is a rule of a scenario."""
+    if decision.by is None or decision.by.startswith("documented-"):
+        return False
+    return decision.fault is not None or decision.wire is not None

@@ -1,0 +1,213 @@
+"""Networks and virtual interfaces: schemas, handlers, rendering.
+
+The house rule: a handler makes one backend call.
+
+Source: API contract, sections 3 and 4 (docs/api.md).
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import ValidationError, fields, post_load
+
+from vifsim.cloud import canonical_cidr
+from vifsim.errors import BadRequest
+from vifsim.http.codec import TEXT_TYPE, BodySchema, Reply, reply, whole_number
+from vifsim.model import InterfaceId, NetworkId, ServerId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vifsim.http.codec import Asked
+    from vifsim.model import Network, VirtualInterface
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_LOWER_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_MOST = 1000
+REQUIRED: dict[str, Any] = {
+    "required": "is missing",
+    "null": "may not be null",
+    "invalid": "is not a text",
+}
+
+DELETED_BODY = b"202 Accepted\n\nThe request is accepted for processing.\n\n   "
+"""The 58 documented bytes that a deleted network answers with."""
+
+
+class UuidField(fields.String):
+    """A UUID in text, made lower-case."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if not UUID.fullmatch(text):
+            raise ValidationError("is not a UUID")
+        return text.lower()
+
+
+class NewInterfaceSchema(BodySchema):
+    """The network to attach to."""
+
+    network_id = UuidField(
+        required=True,
+        error_messages=REQUIRED,
+        metadata={"description": "The id of the network.", "format": "uuid"},
+    )
+
+
+class CreateInterfaceSchema(BodySchema):
+    """The body of `create_virtual_interface`."""
+
+    virtual_interface = fields.Nested(
+        NewInterfaceSchema, required=True, error_messages=REQUIRED | {"type": "is not an object"}
+    )
+
+    @post_load
+    def _network_id(self, data: dict[str, Any], **_: object) -> NetworkId:
+        return NetworkId(data["virtual_interface"]["network_id"])
+
+
+class NewNetworkSchema(BodySchema):
+    """A network to create."""
+
+    label = fields.String(
+        required=True,
+        error_messages=REQUIRED,
+        metadata={"description": "1 to 255 characters.", "minLength": 1, "maxLength": 255},
+    )
+    cidr = fields.String(
+        load_default="",
+        error_messages=REQUIRED,
+        metadata={"description": "At least 4 addresses.", "example": "192.168.0.0/24"},
+    )
+
+
+class CreateNetworkSchema(BodySchema):
+    """The body of `create_network`."""
+
+    network = fields.Nested(
+        NewNetworkSchema, required=True, error_messages=REQUIRED | {"type": "is not an object"}
+    )
+
+    @post_load
+    def _checked(self, data: dict[str, Any], **_: object) -> tuple[str, str]:
+        network = data["network"]
+        label = network["label"].strip()
+        if not 1 <= len(label) <= 255:
+            raise ValidationError("is not 1 to 255 characters", "network.label")
+        try:
+            return label, canonical_cidr(network["cidr"])
+        except BadRequest as exc:
+            raise ValidationError(f"={exc.message}") from exc
+
+
+def quick_interface(data: Any) -> tuple[NetworkId, str] | None:
+    """Return the network id and digest of the one common body, or None: the schema decides then.
+
+    Everything that this accepts the schema reads alike; `tests/http/test_networks.py` holds the two
+    together.
+    """
+    if type(data) is not dict or len(data) != 1:
+        return None
+    inner = data.get("virtual_interface")
+    if type(inner) is not dict or len(inner) != 1:
+        return None
+    network_id = inner.get("network_id")
+    if type(network_id) is not str or not _LOWER_UUID.fullmatch(network_id):
+        return None
+    canonical = f'{{"virtual_interface":{{"network_id":"{network_id}"}}}}'
+    return NetworkId(network_id), blake2b(canonical.encode(), digest_size=8).hexdigest()
+
+
+# ── virtual interfaces ───────────────────────────────────────────────────────────────────────────
+
+
+async def create_virtual_interface(asked: Asked) -> Reply:
+    """Answer `create_virtual_interface`."""
+    interface = await asked.backend.create_virtual_interface(
+        asked.call, ServerId(asked.params["server_id"]), asked.body
+    )
+    return reply({"virtual_interfaces": [interface_view(interface)]})
+
+
+async def list_virtual_interfaces(asked: Asked) -> Reply:
+    """Answer `list_virtual_interfaces`."""
+    found = await asked.backend.list_virtual_interfaces(
+        asked.call, ServerId(asked.params["server_id"])
+    )
+    limit, offset = asked.page
+    page = found[offset : offset + limit]
+    return reply({"virtual_interfaces": [interface_view(interface) for interface in page]})
+
+
+def read_interface_page(query: Mapping[str, str]) -> tuple[int, int]:
+    """Return limit and offset of an interface list.
+
+    Raises:
+        BadRequest: one of them is not a whole number.
+    """
+    if not query:
+        return _MOST, 0
+    limit = whole_number(query, "limit")
+    return min(_MOST, _MOST if limit is None else limit), whole_number(query, "offset") or 0
+
+
+async def delete_virtual_interface(asked: Asked) -> Reply:
+    """Answer `delete_virtual_interface`."""
+    await asked.backend.delete_virtual_interface(
+        asked.call, ServerId(asked.params["server_id"]), InterfaceId(asked.params["interface_id"])
+    )
+    return Reply(asked.backend.settings.vif_delete_status)
+
+
+def interface_view(interface: VirtualInterface) -> dict[str, Any]:
+    """Return an interface as the API shows it."""
+    return {
+        "mac_address": interface.mac_address,
+        "id": interface.id,
+        "ip_addresses": [
+            {
+                "address": address,
+                "network_id": interface.network_id,
+                "network_label": interface.network_label,
+            }
+            for address in interface.addresses
+        ],
+    }
+
+
+# ── networks ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def list_networks(asked: Asked) -> Reply:
+    """Answer `list_networks`."""
+    found = await asked.backend.list_networks(asked.call)
+    return reply({"networks": [network_view(network) for network in found]})
+
+
+async def create_network(asked: Asked) -> Reply:
+    """Answer `create_network`."""
+    label, cidr = asked.body
+    network = await asked.backend.create_network(asked.call, label, cidr)
+    return reply({"network": network_view(network)})
+
+
+async def get_network(asked: Asked) -> Reply:
+    """Answer `get_network`."""
+    network_id = NetworkId(asked.params["network_id"])
+    network = await asked.backend.get_network(asked.call, network_id)
+    return reply({"network": network_view(network)})
+
+
+async def delete_network(asked: Asked) -> Reply:
+    """Answer `delete_network`."""
+    await asked.backend.delete_network(asked.call, NetworkId(asked.params["network_id"]))
+    return Reply(202, DELETED_BODY, TEXT_TYPE)
+
+
+def network_view(network: Network) -> dict[str, Any]:
+    """Return a network as the API shows it: without `cidr` where it is the service's own."""
+    cidr = {} if network.cidr is None else {"cidr": network.cidr}
+    return {**cidr, "id": network.id, "label": network.label}

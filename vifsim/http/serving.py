@@ -1,0 +1,94 @@
+"""How the app is served: connections that stamp their arrivals, and a runner that ends in time.
+
+The house rule: an arrival is stamped when its bytes come, before anything is parsed, so that time
+spent in queues counts as part of a delay and not on top of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator
+
+    from vifsim.clock import Clock
+
+_SHUTDOWN = 0.05
+"""Seconds that idle connections get to end; aiohttp takes 0 for "no limit"."""
+
+
+class StampedConnection(RequestHandler):
+    """A connection that knows its number, its peer, and when each request's bytes came."""
+
+    __slots__ = ("_arrivals", "_clock", "_number", "_peer")
+
+    def __init__(self, manager: web.Server, *, clock: Clock, number: int, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._clock = clock
+        self._number = number
+        self._peer = ""
+        self._arrivals: deque[float] = deque()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the peer."""
+        super().connection_made(transport)
+        name = transport.get_extra_info("peername")
+        self._peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "")
+
+    def data_received(self, data: bytes) -> None:
+        """Stamp the requests that these bytes complete the headers of."""
+        arrived = self._clock.now()
+        before = self._request_count
+        super().data_received(data)
+        self._arrivals.extend([arrived] * (self._request_count - before))
+
+    def stamped(self) -> tuple[float | None, int, str]:
+        """Return when the bytes of the request that is handled now came, and from where."""
+        arrived = self._arrivals.popleft() if self._arrivals else None
+        return arrived, self._number, self._peer
+
+
+class StampingServer(web.Server):
+    """Makes stamped connections."""
+
+    def __init__(self, base: web.Server, clock: Clock) -> None:
+        super().__init__(
+            base.request_handler,
+            request_factory=base.request_factory,
+            handler_cancellation=True,
+            **base._kwargs,  # noqa: SLF001 -- aiohttp names no other way to make connections of one's own
+        )
+        self._clock = clock
+        self._numbers: Iterator[int] = count(1)
+
+    def __call__(self) -> RequestHandler:
+        """Return the protocol of a new connection."""
+        return StampedConnection(
+            self,
+            clock=self._clock,
+            number=next(self._numbers),
+            loop=self._loop,
+            **self._kwargs,
+        )
+
+
+class Runner(web.AppRunner):
+    """Serves an application over stamped connections."""
+
+    def __init__(self, app: web.Application, clock: Clock) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=_SHUTDOWN,
+        )
+        self._clock = clock
+
+    async def _make_server(self) -> web.Server:
+        return StampingServer(await super()._make_server(), self._clock)

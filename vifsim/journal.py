@@ -1,0 +1,255 @@
+"""Keeps every exchange, answers questions about them, and writes them out.
+
+An entry opens when a request's headers are in and is closed before the last byte of its answer is
+handed over, so that a client that saw its answer finds its entry finished.
+
+The house rule: entries are kept as values and turned into documents only when somebody reads them.
+
+Source: control API, sections 3.2 and 3.3 (docs/control-api.md).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from vifsim.exchange import Answer, Call, call_key
+from vifsim.scenario.matching import fits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from vifsim.clock import Clock
+    from vifsim.exchange import Decision, Ending
+
+log = logging.getLogger(__name__)
+
+_ENTRY_BYTES = 1600
+"""What an entry costs beside its headers and path: measured with a create on CPython 3.11."""
+
+DEFAULT_MAX_BYTES = 256 * 1024 * 1024
+
+
+class Journal:
+    """The exchanges of one simulator, oldest first, bounded by their size.
+
+    Args:
+        clock: that ends are stamped by.
+        max_bytes: above this the oldest entries are dropped, which is logged once and counted.
+    """
+
+    def __init__(self, clock: Clock, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._entries: deque[Call] = deque()
+        self._sizes: deque[int] = deque()
+        self._size = 0
+        self._seq = 0
+        self._numbered: dict[str, int] = {}
+        self._numbered_to = 0
+        self._under_way: set[int] = set()
+        self.dropped = 0
+        self.listeners: list[Callable[[Call], None]] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(list(self._entries))
+
+    @property
+    def last(self) -> int:
+        """The `seq` of the newest entry, 0 before the first."""
+        return self._seq
+
+    @property
+    def under_way(self) -> int:
+        """How many calls have no end yet."""
+        return len(self._under_way)
+
+    def next_seq(self) -> int:
+        """Return the `seq` of the entry that opens next."""
+        self._seq += 1
+        return self._seq
+
+    def open(self, call: Call) -> None:
+        """Begin an entry."""
+        self._entries.append(call)
+        size = _ENTRY_BYTES + len(call.path) + 120 * len(call.headers)
+        self._sizes.append(size)
+        self._size += size
+        self._under_way.add(call.seq)
+        if self._size > self._max_bytes:
+            self._drop()
+        for listener in self.listeners:
+            listener(call)
+
+    def close(self, call: Call, answer: Answer | None, ending: Ending) -> None:
+        """End an entry: what the client was told, and how it ended."""
+        outcome = call.outcome
+        outcome.answer = answer
+        outcome.ending = ending
+        outcome.end = self._clock.now()
+        outcome.real_end = self._clock.real()
+        self._under_way.discard(call.seq)
+        for listener in self.listeners:
+            listener(call)
+
+    def find(self, seq: int) -> Call | None:
+        """Return the entry with this `seq`, or None where it is not kept."""
+        if not self._entries or not self._entries[0].seq <= seq <= self._seq:
+            return None
+        # Entries are in order, but a cleared journal may have gaps at its start only.
+        return next((call for call in self._entries if call.seq == seq), None)
+
+    def clear(self) -> None:
+        """Forget all entries; `seq` goes on."""
+        self._entries.clear()
+        self._sizes.clear()
+        self._size = 0
+        self.dropped = 0
+
+    def restart(self) -> None:
+        """Forget everything; `seq` begins again at 1."""
+        self.clear()
+        self._seq = 0
+        self._under_way.clear()
+        self.number_anew()
+
+    def number_anew(self) -> None:
+        """Count the arrivals of each call key from here on: another scenario was loaded."""
+        self._numbered = {}
+        self._numbered_to = self._seq
+
+    def query(
+        self,
+        *,
+        operation: str = "*",
+        tenant: str | None = None,
+        server: Iterable[str] | None = None,
+        network: Iterable[str] | None = None,
+        outcome: str | None = None,
+        since: int = 0,
+    ) -> Iterator[Call]:
+        """Yield the entries after `since` that all filters allow, oldest first.
+
+        `operation` is a glob; `server` and `network` are the ids that will do.
+        """
+        servers = None if server is None else set(server)
+        networks = None if network is None else set(network)
+        for call in list(self._entries):
+            if (
+                call.seq > since
+                and (operation == "*" or fits(call.operation or "unknown", (operation,)))
+                and tenant in {None, call.tenant}
+                and (servers is None or call.server in servers)
+                and (networks is None or call.network in networks)
+                and outcome in {None, call.outcome.ending}
+            ):
+                yield call
+
+    def documents(self, calls: Iterable[Call]) -> list[dict[str, Any]]:
+        """Return entries as the control API shows them."""
+        self._number()
+        return [entry_document(call) for call in calls]
+
+    def export(self, header: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the lines of an export, the header first."""
+        yield json.dumps({"vifsim_journal": 1, **header, "dropped": self.dropped})
+        self._number()
+        for call in list(self._entries):
+            yield json.dumps(entry_document(call))
+
+    def _drop(self) -> None:
+        if not self.dropped:
+            log.warning(
+                "the journal is over %d bytes: its oldest entries are dropped from here on",
+                self._max_bytes,
+            )
+        while self._size > self._max_bytes and len(self._entries) > 1:
+            self._number()
+            self._entries.popleft()
+            self._size -= self._sizes.popleft()
+            self.dropped += 1
+
+    def _number(self) -> None:
+        """Give entries that no rule has counted their `n`: which arrival of their key they are."""
+        if not self._entries or self._numbered_to == self._seq:
+            return
+        for call in self._entries:
+            if call.seq > self._numbered_to:
+                key = call_key(call)
+                number = self._numbered[key] = self._numbered.get(key, 0) + 1
+                if not call.outcome.n:
+                    call.outcome.n = number
+        self._numbered_to = self._seq
+
+
+def entry_document(call: Call) -> dict[str, Any]:
+    """Return an entry as the control API shows it.
+
+    Source: control API, section 3.2 (docs/control-api.md).
+    """
+    outcome = call.outcome
+    return {
+        "seq": call.seq,
+        "id": call.id,
+        "operation": call.operation or "unknown",
+        "method": call.method,
+        "path": call.path,
+        "headers": dict(call.headers),
+        "peer": call.peer,
+        "conn": call.conn,
+        "user": call.user,
+        "tenant": call.tenant,
+        "token_id": call.token_id,
+        "server": call.server,
+        "network": call.network,
+        "interface": call.interface,
+        "body_digest": call.body_digest,
+        "n": outcome.n,
+        "arrived": round(call.arrived, 6),
+        "end": _rounded(outcome.end),
+        "real": {"arrived": round(call.real_arrived, 6), "end": _rounded(outcome.real_end)},
+        "decision": None if outcome.decision is None else decision_document(outcome.decision),
+        "effects": [
+            {
+                "kind": effect.kind,
+                "object": effect.object,
+                "id": effect.id,
+                "at": round(effect.at, 6),
+            }
+            for effect in outcome.effects
+        ],
+        "committed": outcome.committed,
+        "told": None if outcome.answer is None else _told(outcome.answer),
+        "outcome": outcome.ending,
+    }
+
+
+def decision_document(decision: Decision) -> dict[str, Any]:
+    """Return a decision as the control API shows it."""
+    return {
+        "fired": list(decision.fired),
+        "by": decision.by,
+        "at": decision.at,
+        "fault": None if decision.fault is None else decision.fault.status,
+        "wire": None if decision.wire is None else decision.wire.kind,
+        "delay_before": round(decision.delay_before, 6),
+        "delay_after": round(decision.delay_after, 6),
+    }
+
+
+def _told(answer: Answer) -> dict[str, Any]:
+    return {
+        "status": answer.status,
+        "retry_after": answer.retry_after,
+        "spoiled": answer.spoiled,
+        "bytes": answer.size_bytes,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

@@ -1,0 +1,803 @@
+"""The operations of the cloud, written once over the few things that a store must be able to do.
+
+A store gives rows (`Rows`); what a cloud does with them stands here and in `cloud`. An operation
+awaits its rows, so that a store in the process never suspends, one on a thread is driven there
+without a loop, and one behind a connection really waits.
+
+The house rule: an operation checks everything before it writes anything.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Literal
+
+from vifsim import cloud
+from vifsim.backend import Names
+from vifsim.draws import identifier, password, secret_digest, token_digest, token_text
+from vifsim.errors import (
+    BadRequest,
+    Forbidden,
+    ItemNotFound,
+    Unauthorized,
+    UserDisabled,
+)
+from vifsim.exchange import Effect
+from vifsim.model import (
+    FIXED_NETWORKS,
+    PUBLIC,
+    SERVICE,
+    Access,
+    CreatedServer,
+    InterfaceId,
+    Limits,
+    Network,
+    NetworkId,
+    Server,
+    ServerId,
+    TenantId,
+    Token,
+    Usage,
+    VirtualInterface,
+)
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Mapping, Sequence
+
+    from vifsim.clock import Clock
+    from vifsim.exchange import Call
+    from vifsim.model import (
+        Credentials,
+        NewServer,
+        Quotas,
+        ServerQuery,
+        ServerView,
+        Settings,
+        Tenant,
+        User,
+    )
+
+PUBLIC_NETWORK = Network(id=PUBLIC, label="public", cidr=None, tenant=None)
+SERVICE_NETWORK = Network(id=SERVICE, label="private", cidr=None, tenant=None)
+_FIXED = {PUBLIC: PUBLIC_NETWORK, SERVICE: SERVICE_NETWORK}
+_LAST_HOUR = 3600.0
+_CHUNK = 1000
+
+Thing = Server | Network | VirtualInterface | Token
+"""What an effect can be about."""
+
+_OBJECTS: dict[type[Thing], Literal["virtual_interface", "network", "server", "token"]] = {
+    VirtualInterface: "virtual_interface",
+    Network: "network",
+    Server: "server",
+    Token: "token",
+}
+
+
+def effect_on(kind: Literal["created", "deleted", "changed"], thing: Thing, at: float) -> Effect:
+    """Return the effect to note: what was done to which thing, and when on the clock."""
+    key = thing.digest if isinstance(thing, Token) else thing.id
+    return Effect(kind, _OBJECTS[type(thing)], key, at)
+
+
+class Rows(ABC):
+    """What a store must be able to do: rows in, rows out, no rule of its own.
+
+    Rows hold the constraints all the same: `put_interface` raises where a server would get two
+    interfaces on one network, or two interfaces one address or MAC.
+
+    Attributes:
+        settings: of the cloud.
+        seed: that ids follow from.
+        clock: where times come from.
+    """
+
+    settings: Settings
+    seed: int
+    clock: Clock
+
+    @abstractmethod
+    def note(
+        self, call: Call, kind: Literal["created", "deleted", "changed"], thing: Thing
+    ) -> None:
+        """Note an effect, to be written into the call's outcome at the commit."""
+
+    @abstractmethod
+    async def sequence(self, kind: str) -> int:
+        """Return the last number of a sequence, 0 before the first."""
+
+    @abstractmethod
+    async def set_sequence(self, kind: str, number: int) -> None:
+        """Set the last number of a sequence."""
+
+    @abstractmethod
+    async def tenant(self, tenant_id: TenantId) -> Tenant | None:
+        """Return a tenant."""
+
+    @abstractmethod
+    async def put_tenant(self, tenant: Tenant) -> None:
+        """Store or replace a tenant."""
+
+    @abstractmethod
+    async def user(self, name: str) -> User | None:
+        """Return a user by name."""
+
+    @abstractmethod
+    async def put_user(self, user: User) -> None:
+        """Store or replace a user."""
+
+    @abstractmethod
+    async def token(self, digest: str) -> Token | None:
+        """Return a token by its digest."""
+
+    @abstractmethod
+    async def tokens(self, user: str | None) -> Sequence[Token]:
+        """Return the tokens of a user, or all, oldest first."""
+
+    @abstractmethod
+    async def put_token(self, token: Token) -> None:
+        """Store or replace a token."""
+
+    @abstractmethod
+    async def network(self, network_id: NetworkId) -> Network | None:
+        """Return an isolated network."""
+
+    @abstractmethod
+    async def networks(self, tenant: TenantId) -> Sequence[Network]:
+        """Return a tenant's isolated networks in creation order."""
+
+    @abstractmethod
+    async def put_network(self, network: Network) -> None:
+        """Store a new network."""
+
+    @abstractmethod
+    async def drop_network(self, network_id: NetworkId) -> None:
+        """Remove a network and its sequences."""
+
+    @abstractmethod
+    async def server(self, server_id: ServerId) -> Server | None:
+        """Return a server as stored, deleted ones too."""
+
+    @abstractmethod
+    async def put_server(self, server: Server) -> None:
+        """Store or replace a server."""
+
+    @abstractmethod
+    async def servers(self, tenant: TenantId, before: int | None, size: int) -> Sequence[Server]:
+        """Return up to `size` servers with numbers below `before`, highest first."""
+
+    @abstractmethod
+    async def servers_named(self, name: str) -> Sequence[Server]:
+        """Return the servers of that name, oldest first."""
+
+    @abstractmethod
+    async def usage(self, tenant: TenantId, now: float) -> tuple[int, int]:
+        """Return how many servers that are not gone a tenant has, and their megabytes."""
+
+    @abstractmethod
+    async def due(self, now: float) -> Sequence[Server]:
+        """Return deleted servers whose time has come and that still have interfaces."""
+
+    @abstractmethod
+    async def touch(self, server_id: ServerId, at: float) -> None:
+        """Remember when a server's interfaces last changed."""
+
+    @abstractmethod
+    async def touched(self, server_ids: Sequence[ServerId]) -> Mapping[ServerId, float]:
+        """Return when the interfaces of these servers last changed, where they did."""
+
+    @abstractmethod
+    async def interface(self, interface_id: InterfaceId) -> VirtualInterface | None:
+        """Return an interface."""
+
+    @abstractmethod
+    async def interfaces(self, server_id: ServerId) -> Sequence[VirtualInterface]:
+        """Return a server's interfaces in attach order."""
+
+    @abstractmethod
+    async def put_interface(self, interface: VirtualInterface) -> None:
+        """Store a new interface.
+
+        Raises:
+            Conflict: it would break one of the three constraints.
+        """
+
+    @abstractmethod
+    async def drop_interface(self, interface: VirtualInterface) -> None:
+        """Remove an interface and free its addresses."""
+
+    @abstractmethod
+    async def on_network(self, network_id: NetworkId) -> int:
+        """Return how many interfaces a network has."""
+
+    @abstractmethod
+    async def address_in_use(self, network_id: NetworkId, address: str) -> bool:
+        """Return whether an interface has this address there."""
+
+    @abstractmethod
+    async def mac_in_use(self, mac_address: str) -> bool:
+        """Return whether an interface has this MAC."""
+
+    @abstractmethod
+    async def contents(self) -> Contents:
+        """Return everything."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Contents:
+    """Everything that a store holds. Sequences are last numbers by kind."""
+
+    tenants: list[Tenant] = field(default_factory=list)
+    users: list[User] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
+    networks: list[Network] = field(default_factory=list)
+    servers: list[Server] = field(default_factory=list)
+    touched: dict[ServerId, float] = field(default_factory=dict)
+    interfaces: list[VirtualInterface] = field(default_factory=list)
+    sequences: dict[str, int] = field(default_factory=dict)
+
+
+class Numbers:
+    """The sequences that an operation draws from, kept only when it is sure to succeed."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._last: dict[str, int] = {}
+
+    async def last(self, kind: str) -> int:
+        """Return the last number of a sequence, as this operation sees it."""
+        if kind not in self._last:
+            return await self._rows.sequence(kind)
+        return self._last[kind]
+
+    async def take(self, kind: str) -> int:
+        """Return the next number of a sequence."""
+        number = self._last[kind] = await self.last(kind) + 1
+        return number
+
+    def set(self, kind: str, number: int) -> None:
+        """Set the last number of a sequence."""
+        self._last[kind] = number
+
+    async def keep(self) -> None:
+        """Write what was taken."""
+        for kind, number in self._last.items():
+            await self._rows.set_sequence(kind, number)
+
+
+# ── looking things up ────────────────────────────────────────────────────────────────────────────
+
+
+async def live_server(rows: Rows, call: Call, server_id: str, now: float) -> Server:
+    """Return a stored server of the caller that is not gone.
+
+    Raises:
+        ItemNotFound: unknown, another tenant's, or deleted.
+    """
+    server = await rows.server(ServerId(server_id))
+    if server is None or server.tenant != call.tenant:
+        raise ItemNotFound(cloud.SERVER_NOT_FOUND)
+    if server.gone_at is not None and server.gone_at <= now:
+        raise ItemNotFound(cloud.SERVER_NOT_FOUND)
+    if server.status == "DELETED":
+        raise ItemNotFound(cloud.SERVER_NOT_FOUND)
+    return server
+
+
+async def own_network(rows: Rows, tenant: str | None, network_id: str) -> Network | None:
+    """Return a network that the tenant may use, or None."""
+    fixed = _FIXED.get(NetworkId(network_id))
+    if fixed is not None:
+        return fixed
+    network = await rows.network(NetworkId(network_id))
+    return network if network is not None and network.tenant == tenant else None
+
+
+async def quotas_of(rows: Rows, tenant: str | None) -> Quotas:
+    """Return the quotas that hold for a tenant."""
+    found = await rows.tenant(TenantId(tenant or ""))
+    return rows.settings.quotas if found is None else cloud.quotas_of(rows.settings, found)
+
+
+async def settle(rows: Rows) -> None:
+    """Release the interfaces of servers whose deletion is done by now."""
+    for server in await rows.due(rows.clock.epoch()):
+        await release(rows, server)
+
+
+async def release(rows: Rows, server: Server) -> None:
+    """Remove all interfaces of a server."""
+    for interface in await rows.interfaces(server.id):
+        await drop(rows, interface)
+
+
+async def drop(rows: Rows, interface: VirtualInterface) -> None:
+    """Remove an interface; where its network was filled by hand, that makes room for one."""
+    await rows.drop_interface(interface)
+    kind = _room(interface.network_id)
+    room = await rows.sequence(kind)
+    if room:
+        await rows.set_sequence(kind, room + 1)
+
+
+# ── handing out ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _room(network_id: NetworkId) -> str:
+    """Return the sequence that bounds a network filled by hand: addresses left, plus one."""
+    return f"room:{network_id}"
+
+
+async def _free_mac(rows: Rows, numbers: Numbers) -> str:
+    last = await numbers.last("mac")
+    for step in range(1, cloud.MAC_SPACE + 1):
+        mac_address = cloud.mac_text(last + step)
+        if not await rows.mac_in_use(mac_address):
+            numbers.set("mac", (last + step) % cloud.MAC_SPACE)
+            return mac_address
+    raise BadRequest("No more MAC addresses are available")
+
+
+async def _free_v4(rows: Rows, numbers: Numbers, network: Network, pool: cloud.Pool) -> str:
+    kind = f"address:{network.id}"
+    last = await numbers.last(kind)
+    for slot in cloud.slots_after(last - 1, pool.size):
+        address = pool.address(slot)
+        if not await rows.address_in_use(network.id, address):
+            numbers.set(kind, slot + 1)
+            return address
+    raise BadRequest(f"No more addresses in network {network.id}")
+
+
+async def _free_v6(rows: Rows, network: Network, tenant: str, mac_address: str) -> str | None:
+    prefix = cloud.v6_prefix_of(network.id, network.cidr)
+    if prefix is None:
+        return None
+    if prefix.prefixlen <= 64:
+        return cloud.v6_from_mac(prefix, tenant, mac_address)
+    for address in cloud.v6_candidates(prefix):
+        if not await rows.address_in_use(network.id, address):
+            return address
+    raise BadRequest(f"No more addresses in network {network.id}")
+
+
+async def allocate(
+    rows: Rows, numbers: Numbers, server: Server, network: Network
+) -> VirtualInterface:
+    """Return a new interface with the next MAC and addresses; nothing is written.
+
+    Raises:
+        BadRequest: the network has no free address.
+    """
+    room = await numbers.last(_room(network.id))
+    if room == 1:
+        raise BadRequest(f"No more addresses in network {network.id}")
+    mac_address = await _free_mac(rows, numbers)
+    v6 = await _free_v6(rows, network, server.tenant, mac_address)
+    pool = cloud.pool_of(network.id, network.cidr)
+    v4 = None if pool is None else await _free_v4(rows, numbers, network, pool)
+    if room:
+        numbers.set(_room(network.id), room - 1)
+    number = await numbers.take("virtual_interface")
+    return VirtualInterface(
+        id=InterfaceId(identifier(rows.seed, "virtual_interface", number)),
+        number=number,
+        server_id=server.id,
+        network_id=network.id,
+        network_label=network.label,
+        mac_address=mac_address,
+        addresses=tuple(address for address in (v6, v4) if address is not None),
+    )
+
+
+# ── virtual interfaces ───────────────────────────────────────────────────────────────────────────
+
+
+async def list_interfaces(
+    rows: Rows, call: Call, server_id: ServerId
+) -> Sequence[VirtualInterface]:
+    """See `Backend.list_virtual_interfaces`."""
+    await live_server(rows, call, server_id, rows.clock.epoch())
+    return await rows.interfaces(server_id)
+
+
+async def attach(
+    rows: Rows, call: Call, server_id: ServerId, network_id: NetworkId
+) -> VirtualInterface:
+    """See `Backend.create_virtual_interface`."""
+    await settle(rows)
+    now = rows.clock.epoch()
+    server = await live_server(rows, call, server_id, now)
+    cloud.admit_state(cloud.server_at(server, now), rows.settings, "attach an interface to")
+    network = await own_network(rows, call.tenant, network_id)
+    if network is None:
+        raise cloud.unknown_network(network_id, rows.settings)
+    quotas = await quotas_of(rows, call.tenant)
+    cloud.admit_attach(network, await rows.interfaces(server_id), rows.settings, quotas)
+    if network.isolated and quotas.servers_per_network is not None:
+        cloud.admit_crowd(network, await rows.on_network(network_id), quotas)
+    numbers = Numbers(rows)
+    interface = await allocate(rows, numbers, server, network)
+    await rows.put_interface(interface)
+    await numbers.keep()
+    await rows.touch(server_id, now)
+    if network_id == PUBLIC:
+        await rows.put_server(cloud.access_after_attach(server, interface))
+    rows.note(call, "created", interface)
+    return interface
+
+
+async def detach(rows: Rows, call: Call, server_id: ServerId, interface_id: InterfaceId) -> None:
+    """See `Backend.delete_virtual_interface`."""
+    await settle(rows)
+    now = rows.clock.epoch()
+    server = await live_server(rows, call, server_id, now)
+    cloud.admit_state(cloud.server_at(server, now), rows.settings, "detach an interface from")
+    interface = await rows.interface(interface_id)
+    if interface is None or interface.server_id != server_id:
+        if rows.settings.idempotent_vif_delete:
+            return
+        raise ItemNotFound(cloud.INTERFACE_NOT_FOUND)
+    cloud.admit_detach(interface.network_id, rows.settings)
+    await drop(rows, interface)
+    await rows.touch(server_id, now)
+    if interface.network_id == PUBLIC:
+        await rows.put_server(cloud.access_after_detach(server, interface))
+    rows.note(call, "deleted", interface)
+
+
+# ── networks ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def list_networks(rows: Rows, call: Call) -> Sequence[Network]:
+    """See `Backend.list_networks`."""
+    own = await rows.networks(TenantId(call.tenant or ""))
+    return [*own, PUBLIC_NETWORK, SERVICE_NETWORK]
+
+
+async def get_network(rows: Rows, call: Call, network_id: NetworkId) -> Network:
+    """See `Backend.get_network`."""
+    network = await own_network(rows, call.tenant, network_id)
+    if network is None:
+        raise ItemNotFound(cloud.NETWORK_NOT_FOUND)
+    return network
+
+
+async def create_network(rows: Rows, call: Call, label: str, cidr: str) -> Network:
+    """See `Backend.create_network`."""
+    tenant = TenantId(call.tenant or "")
+    quotas = await quotas_of(rows, tenant)
+    if quotas.networks is not None:
+        cloud.admit_network(len(await rows.networks(tenant)), quotas)
+    numbers = Numbers(rows)
+    number = await numbers.take("network")
+    network_id = NetworkId(identifier(rows.seed, "network", number))
+    network = Network(id=network_id, label=label, cidr=cidr, tenant=tenant)
+    await rows.put_network(network)
+    await numbers.keep()
+    rows.note(call, "created", network)
+    return network
+
+
+async def delete_network(rows: Rows, call: Call, network_id: NetworkId) -> None:
+    """See `Backend.delete_network`."""
+    await settle(rows)
+    network = await get_network(rows, call, network_id)
+    in_use = network.isolated and await rows.on_network(network_id) > 0
+    cloud.admit_network_removal(network, in_use, rows.settings)
+    await rows.drop_network(network_id)
+    rows.note(call, "deleted", network)
+
+
+# ── servers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def get_server(rows: Rows, call: Call, server_id: ServerId) -> ServerView:
+    """See `Backend.get_server`."""
+    now = rows.clock.epoch()
+    server = await live_server(rows, call, server_id, now)
+    return (await _views(rows, [server], now, detail=True))[0]
+
+
+async def _views(
+    rows: Rows, servers: Sequence[Server], now: float, *, detail: bool
+) -> list[ServerView]:
+    if not detail:
+        return [cloud.view(server, (), 0.0, now) for server in servers]
+    touched = await rows.touched([server.id for server in servers])
+    return [
+        cloud.view(
+            server,
+            () if _gone(server, now) else await rows.interfaces(server.id),
+            touched.get(server.id, 0.0),
+            now,
+        )
+        for server in servers
+    ]
+
+
+def _gone(server: Server, now: float) -> bool:
+    return server.gone_at is not None and server.gone_at <= now
+
+
+async def list_servers(
+    rows: Rows, call: Call, query: ServerQuery, *, detail: bool
+) -> Sequence[ServerView]:
+    """See `Backend.list_servers` and `list_servers_detail`."""
+    now = rows.clock.epoch()
+    tenant = TenantId(call.tenant or "")
+    before = await _marker_number(rows, tenant, query, now)
+    wanted = rows.settings.max_limit
+    if query.limit is not None:
+        wanted = min(query.limit, wanted)
+    name = None if query.name is None else cloud.compile_name_filter(query.name)
+    found: list[Server] = []
+    skip = query.offset
+    while len(found) < wanted:
+        chunk = await rows.servers(tenant, before, _CHUNK)
+        if not chunk:
+            break
+        before = chunk[-1].number
+        fitting = [server for server in chunk if _fits(server, query, name, now)]
+        found += fitting[skip:]
+        skip = max(0, skip - len(fitting))
+    return await _views(rows, found[:wanted], now, detail=detail)
+
+
+async def _marker_number(
+    rows: Rows, tenant: TenantId, query: ServerQuery, now: float
+) -> int | None:
+    if query.marker is None:
+        return None
+    marker = await rows.server(ServerId(query.marker.lower()))
+    if marker is None or marker.tenant != tenant:
+        raise BadRequest(f"marker [{query.marker}] not found")
+    if _gone(marker, now) and query.changes_since is None:
+        raise BadRequest(f"marker [{query.marker}] not found")
+    return marker.number
+
+
+def _fits(server: Server, query: ServerQuery, name: re.Pattern[str] | None, now: float) -> bool:
+    shown = cloud.server_at(server, now)
+    if query.changes_since is None:
+        if shown.status == "DELETED":
+            return False
+    elif max(shown.updated, shown.gone_at or 0.0) < query.changes_since:
+        return False
+    return (
+        (name is None or name.search(shown.name) is not None)
+        and query.status in {None, shown.status}
+        and query.image in {None, shown.image_ref}
+        and query.flavor in {None, shown.flavor_ref}
+    )
+
+
+async def create_server(rows: Rows, call: Call, new: NewServer) -> CreatedServer:
+    """See `Backend.create_server`."""
+    await settle(rows)
+    now = rows.clock.epoch()
+    wanted = new.networks if new.networks is not None else FIXED_NETWORKS
+    cloud.admit_networks_of_boot(wanted, rows.settings)
+    quotas = await quotas_of(rows, call.tenant)
+    await _admit_quota(rows, call, new, quotas, now)
+    networks = [await _network_of_boot(rows, call, network_id, quotas) for network_id in wanted]
+    numbers = Numbers(rows)
+    server = await _new_server(numbers, rows, call, new, now)
+    interfaces = [await allocate(rows, numbers, server, network) for network in networks]
+    for interface in interfaces:
+        server = cloud.access_after_attach(server, interface)
+    await rows.put_server(server)
+    for interface in interfaces:
+        await rows.put_interface(interface)
+    await numbers.keep()
+    rows.note(call, "created", server)
+    return CreatedServer(server=server, admin_pass=password(rows.seed, server.number))
+
+
+async def _admit_quota(rows: Rows, call: Call, new: NewServer, quotas: Quotas, now: float) -> None:
+    if quotas.instances is None and quotas.ram is None:
+        return
+    instances, ram = await rows.usage(TenantId(call.tenant or ""), now)
+    cloud.admit_server(new.flavor_ref, instances, ram, quotas, rows.settings)
+
+
+async def _network_of_boot(
+    rows: Rows, call: Call, network_id: NetworkId, quotas: Quotas
+) -> Network:
+    network = await own_network(rows, call.tenant, network_id)
+    if network is None:
+        raise BadRequest(f"Network {network_id} could not be found")
+    if network.isolated and quotas.servers_per_network is not None:
+        cloud.admit_crowd(network, await rows.on_network(network_id), quotas)
+    return network
+
+
+async def _new_server(
+    numbers: Numbers, rows: Rows, call: Call, new: NewServer, now: float
+) -> Server:
+    number = await numbers.take("server")
+    user = await rows.user(call.user or "")
+    building = rows.settings.build_time > 0
+    return Server(
+        id=ServerId(identifier(rows.seed, "server", number)),
+        number=number,
+        tenant=TenantId(call.tenant or ""),
+        name=new.name,
+        image_ref=new.image_ref,
+        flavor_ref=new.flavor_ref,
+        user_id="" if user is None else user.id,
+        status="BUILD" if building else "ACTIVE",
+        created=now,
+        updated=now,
+        active_at=now + rows.settings.build_time if building else None,
+        access_ipv4=new.access_ipv4,
+        access_ipv6=new.access_ipv6,
+        disk_config=new.disk_config,
+        config_drive=new.config_drive,
+        key_name=new.key_name,
+        metadata=new.metadata,
+    )
+
+
+async def delete_server(rows: Rows, call: Call, server_id: ServerId) -> None:
+    """See `Backend.delete_server`."""
+    await settle(rows)
+    now = rows.clock.epoch()
+    server = await live_server(rows, call, server_id, now)
+    if server.locked:
+        cloud.admit_state(server, rows.settings, "delete")
+    if server.gone_at is None:
+        stored = cloud.server_at(server, now)
+        await rows.put_server(replace(stored, updated=now, gone_at=now + rows.settings.delete_time))
+        rows.note(call, "deleted", server)
+    await settle(rows)
+
+
+# ── identity ─────────────────────────────────────────────────────────────────────────────────────
+
+_BAD_CREDENTIALS = "Unable to authenticate user with credentials provided."
+
+
+def _alive(token: Token, now: float) -> bool:
+    return not token.revoked and (token.expires is None or token.expires > now)
+
+
+async def authenticate(rows: Rows, call: Call, credentials: Credentials) -> Access:
+    """See `Backend.authenticate`."""
+    now = rows.clock.epoch()
+    user, by = await _who(rows, credentials, now)
+    if not user.enabled:
+        raise UserDisabled(f"User {user.name} is disabled")
+    if credentials.tenant not in {None, user.tenant}:
+        raise Unauthorized(_BAD_CREDENTIALS)
+    if rows.settings.reissue == "last_hour":
+        for token in await rows.tokens(user.name):
+            if _reusable(token, now):
+                return _access(rows, token, user)
+    return await _new_token(rows, call, user, by, now)
+
+
+def _reusable(token: Token, now: float) -> bool:
+    return (
+        token.number is not None
+        and _alive(token, now)
+        and token.expires is not None
+        and token.expires - now > _LAST_HOUR
+    )
+
+
+async def _who(rows: Rows, credentials: Credentials, now: float) -> tuple[User, str]:
+    if credentials.token is not None:
+        token = await rows.token(token_digest(credentials.token))
+        user = None if token is None else await rows.user(token.user)
+        if token is None or user is None or not _alive(token, now):
+            raise Unauthorized(_BAD_CREDENTIALS)
+        return user, token.by
+    user = await rows.user(credentials.username or "")
+    if user is None:
+        raise Unauthorized(_BAD_CREDENTIALS)
+    if credentials.api_key is not None:
+        given, kept, by = credentials.api_key, user.api_key, "APIKEY"
+    else:
+        given, kept, by = credentials.password or "", user.password, "PASSWORD"
+    if kept is None or not compare_digest(secret_digest(given), kept):
+        raise Unauthorized(_BAD_CREDENTIALS)
+    return user, by
+
+
+async def _new_token(rows: Rows, call: Call, user: User, by: str, now: float) -> Access:
+    numbers = Numbers(rows)
+    number = await numbers.take("token")
+    token = Token(
+        digest=token_digest(token_text(rows.seed, number)),
+        number=number,
+        user=user.name,
+        tenant=user.tenant,
+        expires=now + rows.settings.token_lifetime,
+        by=by,
+    )
+    await rows.put_token(token)
+    await numbers.keep()
+    rows.note(call, "created", token)
+    return _access(rows, token, user)
+
+
+def _access(rows: Rows, token: Token, user: User) -> Access:
+    text = "" if token.number is None else token_text(rows.seed, token.number)
+    return Access(text=text, token=token, user=user)
+
+
+async def find_token(rows: Rows, call: Call, text: str, belongs_to: str | None = None) -> Access:
+    """See `Backend.validate_token`."""
+    token = await rows.token(token_digest(text))
+    if token is None or not _alive(token, rows.clock.epoch()):
+        raise ItemNotFound("Token not found")
+    if belongs_to not in {None, token.tenant}:
+        raise ItemNotFound("Token not found")
+    user = await rows.user(token.user)
+    if user is None:
+        raise ItemNotFound("Token not found")
+    if token.user != call.user and not await _may_see(rows, call, token):
+        raise Forbidden("Only an admin may look at another user's token")
+    return Access(text=text, token=token, user=user)
+
+
+async def _may_see(rows: Rows, call: Call, token: Token) -> bool:
+    caller = await rows.user(call.user or "")
+    return caller is not None and caller.role == "admin" and caller.tenant == token.tenant
+
+
+async def revoke_token(rows: Rows, call: Call, text: str | None) -> None:
+    """See `Backend.revoke_token`."""
+    if text is None:
+        token = await rows.token(call.token_id or "")
+    else:
+        token = (await find_token(rows, call, text)).token
+    if token is not None:
+        await rows.put_token(replace(token, revoked=True))
+        rows.note(call, "deleted", token)
+
+
+async def list_tenants(rows: Rows, call: Call) -> Sequence[Tenant]:
+    """See `Backend.list_tenants`."""
+    tenant = await rows.tenant(TenantId(call.tenant or ""))
+    return [] if tenant is None else [tenant]
+
+
+async def get_limits(rows: Rows, call: Call) -> Limits:
+    """See `Backend.get_limits`."""
+    tenant = TenantId(call.tenant or "")
+    instances, ram = await rows.usage(tenant, rows.clock.epoch())
+    return Limits(
+        usage=Usage(
+            quotas=await quotas_of(rows, tenant),
+            instances=instances,
+            ram=ram,
+            networks=len(await rows.networks(tenant)),
+        )
+    )
+
+
+async def names(rows: Rows, call: Call) -> Names:
+    """See `Backend.names`."""
+    server = None if call.server is None else await rows.server(ServerId(call.server))
+    network_id = call.network
+    if network_id is None and call.interface is not None:
+        interface = await rows.interface(InterfaceId(call.interface))
+        network_id = None if interface is None else interface.network_id
+    network = None if network_id is None else await own_network(rows, call.tenant, network_id)
+    return Names(
+        server=None if server is None else server.name,
+        network=network_id,
+        network_label=None if network is None else network.label,
+    )
+
+
+async def expire_token(rows: Rows, token_id: str) -> None:
+    """See `Backend.expire_token`."""
+    token = await rows.token(token_id)
+    if token is not None:
+        await rows.put_token(replace(token, revoked=True))

@@ -1,0 +1,1 @@
+"""Scenarios: how the cloud misbehaves, to whom, and when."""

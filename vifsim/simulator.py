@@ -1,0 +1,763 @@
+"""Puts backend, scenario, clock, journal and app together; starts and stops them.
+
+The house rule: nothing is decided here; who knows what is told, and who needs what is given it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
+
+from aiohttp import web
+
+from vifsim import backend as backends
+from vifsim.backend import Change
+from vifsim.clock import SimClock
+from vifsim.errors import ControlFault, ScenarioError, UsageError
+from vifsim.exchange import Facts
+from vifsim.http.codec import MAX_BODY_BYTES
+from vifsim.http.control import Access, Control
+from vifsim.http.edge import Edge
+from vifsim.http.serving import Runner
+from vifsim.journal import Journal
+from vifsim.model import DEMO_DOCUMENT
+from vifsim.scenario.documented import documented_rules
+from vifsim.scenario.engine import Engine
+from vifsim.scenario.rule import Scenario
+from vifsim.scenario.schema import load_mapping, load_named, load_rule, load_text, merge
+from vifsim.scenario.world_schema import load_world
+from vifsim.version import __version__
+
+if TYPE_CHECKING:
+    import contextlib
+    from types import TracebackType
+
+    from vifsim.backend import Backend
+    from vifsim.clock import Mode
+    from vifsim.facade import Cloud
+    from vifsim.model import World
+    from vifsim.scenario.engine import State
+    from vifsim.scenario.rule import Rule
+
+ScenarioSource = str | os.PathLike[str] | Mapping[str, Any]
+ScenarioArgument = ScenarioSource | Sequence[ScenarioSource] | None
+ClockMode = Literal["real", "scaled", "manual"]
+
+SIMULATOR: web.AppKey[Simulator]
+
+_BACKLOG = 4096
+"""Connections that may wait to be accepted: a burst of thousands is refused otherwise."""
+
+_WORLD_LISTS = ("tenants", "servers", "networks", "virtual_interfaces")
+
+
+def read_scenario(argument: ScenarioArgument) -> Scenario:
+    """Return the scenario that a name, path, mapping or a list of these gives.
+
+    Raises:
+        UsageError: there is no such scenario, it is not sound, or two do not go together.
+    """
+    if argument is None:
+        return Scenario(name="none")
+    if isinstance(argument, str | os.PathLike | Mapping):
+        return _read_one(argument)
+    if not isinstance(argument, Sequence):
+        raise UsageError(f"a scenario is a name, a path or a mapping, not {argument!r}")
+    scenarios = [_read_one(item) for item in argument]
+    return merge(scenarios) if scenarios else Scenario(name="none")
+
+
+def _read_one(source: ScenarioSource) -> Scenario:
+    if isinstance(source, Mapping):
+        return load_mapping(source)
+    if isinstance(source, str | os.PathLike):
+        return load_named(os.fspath(source))
+    raise UsageError(f"a scenario is a name, a path or a mapping, not {source!r}")
+
+
+class Faults(Protocol):
+    """What a simulator needs of the fault decorator, beside that it is a backend."""
+
+    engine: Engine | None
+    state: State
+
+    def use(self, engine: Engine, state: State) -> None:
+        """Let an engine decide from now on."""
+
+
+class Simulator:
+    """A simulated cloud.
+
+    `with Simulator() as vifsim` runs it in a thread and gives a `Cloud`; `async with Simulator() as
+    vifsim` runs it on the running loop and gives the simulator itself.
+
+    Args:
+        scenario: a name, a path, a mapping, or a list of these.
+        seed: of ids and draws; None: the scenario's, else 0.
+        backend: the URL of a backend.
+        world: the `world` of a scenario, under whatever the scenario itself says.
+        clock: real, scaled (with `speed`) or manual.
+        speed: simulated seconds in a real one.
+        host: to listen on.
+        port: to listen on; 0: a free one.
+        tls: whether to serve https with a throw-away certificate.
+        access: who may use the control API.
+
+    Raises:
+        UsageError: an argument is wrong; the text says what to do.
+    """
+
+    def __init__(  # noqa: PLR0913 -- the one place where a simulator is described
+        self,
+        *,
+        scenario: ScenarioArgument = None,
+        seed: int | None = None,
+        backend: str = "memory:",
+        world: Mapping[str, Any] | None = None,
+        clock: ClockMode = "real",
+        speed: float = 1.0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: bool = False,
+        access: Access | None = None,
+        self_stepping: bool = False,
+        sim_clock: SimClock | None = None,
+    ) -> None:
+        self._given_scenario = scenario is not None
+        self._base_world = dict(world or {})
+        self._given_seed = _checked_seed(seed)
+        self.scenario = read_scenario(scenario)
+        self._world = self._make_world(self.scenario)
+        self.clock = sim_clock or _make_clock(clock, speed, self_stepping=self_stepping)
+        inner = backends.find(backend)(backend, clock=self.clock)
+        self.faults: Faults = _decorated(inner, self.clock)
+        self.backend: Backend = cast("Backend", self.faults)  # it is both: a decorator is a backend
+        self.journal = Journal(self.clock)
+        self.edge = Edge(self.backend, self.journal, self.clock)
+        self._added: list[Rule] = []
+        self._removed: set[str] = set()
+        self._engine: Engine | None = None
+        self._control = Control(self, access or Access())
+        self._host, self._port, self._tls = host, port, tls
+        self._runner: Runner | None = None
+        self._thread: contextlib.AbstractContextManager[Cloud] | None = None
+        self.url = ""
+        self.servers: dict[str, str] = {}
+        self.networks: dict[str, str] = {}
+
+    # ── life ──
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application; the backend is opened when it starts."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app[SIMULATOR] = self
+        self._control.add_routes(app.router)
+        app.router.add_route("*", "/{path:.*}", self.edge.handle)
+        app.on_startup.append(self._on_startup)
+        app.on_cleanup.append(self._on_cleanup)
+        return app
+
+    async def start(self) -> Self:
+        """Open the backend and listen.
+
+        Raises:
+            UsageError: the store cannot be opened, or the port is in use.
+        """
+        runner = Runner(self.application(), self.clock)
+        try:
+            await runner.setup()
+            await self._listen(runner)
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        return self
+
+    async def _listen(self, runner: Runner) -> None:
+        site = web.TCPSite(runner, self._host, self._port, backlog=_BACKLOG)
+        try:
+            await site.start()
+        except OSError as exc:
+            raise UsageError(
+                f"cannot listen on {self._host}:{self._port}: "
+                f"{exc.strerror or exc} (--port 0 takes a free one)"
+            ) from exc
+        address = runner.addresses[0]
+        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        self.url = f"http://{host}:{address[1]}"
+
+    async def stop(self) -> None:
+        """Cut parked calls, stop listening and close the backend."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            self.edge.cut_calls()
+            await runner.cleanup()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop listening and let the calls under way end, for so long at most."""
+        if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+            due = self.clock.real() + seconds
+            while self.journal.under_way and self.clock.real() < due:
+                await self.clock.pause()
+
+    async def _on_startup(self, _: web.Application) -> None:
+        await self.backend.open(self._world)
+        kept = await self.backend.kept_scenario()
+        if kept is not None and not self._given_scenario:
+            self._take_kept(kept)
+        else:
+            await self.backend.configure(self._world.settings)
+            self._install()
+        await self.learn_names()
+
+    async def _on_cleanup(self, _: web.Application) -> None:
+        await self._keep()
+        await self.backend.close()
+
+    async def __aenter__(self) -> Self:
+        """Run on the running loop."""
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop."""
+        await self.stop()
+
+    def __enter__(self) -> Cloud:
+        """Run in a thread."""
+        from vifsim.facade import in_thread  # noqa: PLC0415 -- only threaded use needs it
+
+        self._thread = in_thread(self)
+        return self._thread.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop, and end the thread."""
+        if self._thread is not None:
+            thread, self._thread = self._thread, None
+            thread.__exit__(kind, exc, traceback)
+
+    # ── what it is ──
+
+    @property
+    def seed(self) -> int:
+        """The seed of ids and draws."""
+        return self.backend.seed
+
+    @property
+    def auth_url(self) -> str:
+        """The URL that clients log in at; ends in `/v2.0`."""
+        return f"{self.url}/v2.0"
+
+    @property
+    def token(self) -> str:
+        """The token of the world's first user that works without a log-in."""
+        return self.first_user["token"]
+
+    @property
+    def tenant_id(self) -> str:
+        """The world's first tenant."""
+        return self.first_user["tenant"]
+
+    @property
+    def server_id(self) -> str:
+        """The id of the world's first server."""
+        return next(iter(self.servers.values()), "")
+
+    @property
+    def network_id(self) -> str:
+        """The id of the world's first isolated network."""
+        return next(iter(self.networks.values()), "")
+
+    @property
+    def first_user(self) -> dict[str, str]:
+        """The world's first user and tenant, with the secrets that a client logs in with."""
+        document: dict[str, Any] = {**DEMO_DOCUMENT, **self._world_document(self.scenario)}
+        tenants: list[dict[str, Any]] = document["tenants"]
+        tenant: dict[str, Any] = tenants[0] if tenants else {"id": ""}
+        users: list[dict[str, Any]] = tenant.get("users") or []
+        user: dict[str, Any] = users[0] if users else {}
+        return {
+            "tenant": str(tenant["id"]),
+            **{key: str(user.get(key) or "") for key in ("name", "password", "api_key", "token")},
+        }
+
+    async def learn_names(self) -> None:
+        """Let `servers` and `networks` say what exists now."""
+        document = await self.state_document()
+        self.servers = {item["name"]: item["id"] for item in reversed(document["servers"])}
+        self.servers = dict(reversed(self.servers.items()))
+        self.networks = {item["label"]: item["id"] for item in document["networks"]}
+        self.networks |= {label: fixed for fixed, label in _FIXED.items()}
+
+    def env(self) -> dict[str, str]:
+        """Return the environment variables that a client needs, by name."""
+        user = self.first_user
+        return {
+            "VIFSIM_URL": self.url,
+            "VIFSIM_TOKEN": user["token"],
+            "VIFSIM_TENANT": user["tenant"],
+            "VIFSIM_SERVER_ID": self.server_id,
+            "VIFSIM_NETWORK_ID": self.network_id,
+            "OS_AUTH_URL": self.auth_url,
+            "OS_USERNAME": user["name"],
+            "OS_PASSWORD": user["password"],
+            "OS_TENANT_NAME": user["tenant"],
+            "OS_REGION_NAME": self.backend.settings.region,
+        }
+
+    # ── scenario ──
+
+    def _world_document(self, scenario: Scenario) -> dict[str, Any]:
+        settings = {
+            **self._base_world.get("settings", {}),
+            **scenario.world.get("settings", {}),
+        }
+        merged = {**self._base_world, **scenario.world}
+        return {**merged, "settings": settings} if settings else merged
+
+    def _make_world(self, scenario: Scenario, seed: int | None = None) -> World:
+        if seed is None:
+            seed = self._given_seed if self._given_seed is not None else scenario.seed
+        return load_world(self._world_document(scenario), seed or 0)
+
+    def _install(self, state: dict[str, Any] | None = None) -> None:
+        """Let the engine of the present rules decide; counts go on where `state` is given."""
+        scenario = self.scenario
+        settings = self.backend.settings
+        rules = [
+            rule
+            for rule in (*documented_rules(settings), *self._added, *scenario.rules)
+            if rule.id not in self._removed
+        ]
+        self._engine = Engine(
+            rules,
+            scenario.phases,
+            seed=self.seed,
+            settings=settings,
+            hold=scenario.hold,
+            start=scenario.start,
+        )
+        if self.clock.is_virtual:
+            self._engine.retry_after_form = "seconds"
+        fresh = self._engine.new_state(self.clock.now())
+        self.faults.use(self._engine, fresh if state is None else state)
+
+    async def load(self, scenario: ScenarioArgument) -> None:
+        """Let another scenario hold: rules, counts and scenario time begin again.
+
+        Where it lists tenants, servers, networks or interfaces, the world is made anew.
+
+        Raises:
+            UsageError: it is not sound; nothing is changed.
+        """
+        await self._take(read_scenario(scenario))
+
+    async def load_text(self, text: str) -> None:
+        """Let another scenario hold, from its text; raises as `load`."""
+        await self._take(load_text(text, source="scenario"))
+
+    async def _take(self, scenario: Scenario) -> None:
+        world = self._make_world(scenario, self.seed)
+        if any(key in scenario.world for key in _WORLD_LISTS):
+            await self.backend.reset(world)
+        else:
+            await self.backend.configure(world.settings)
+        self.scenario, self._world = scenario, world
+        self._added = []
+        self._removed = set()
+        self._install()
+        self.journal.number_anew()
+        await self.learn_names()
+        await self._keep()
+
+    async def add_rule(self, rule: Mapping[str, Any]) -> str:
+        """Add a rule, read before the scenario's, and return its id; raises as `put_rule`."""
+        made = self.put_rule(rule)
+        await self._keep()
+        return made.id
+
+    def put_rule(self, rule: Mapping[str, Any], *, numbers_are_seconds: bool = False) -> Rule:
+        """Add a rule, read before the scenario's, and return it.
+
+        Raises:
+            UsageError: it is not sound; nothing is changed.
+        """
+        taken = {other.id for other in self._rules()}
+        phases = [phase.name for phase in self.scenario.phases]
+        made = load_rule(
+            rule, existing_ids=taken, phases=phases, numbers_are_seconds=numbers_are_seconds
+        )
+        self._added.append(made)
+        self._install(self.faults.state)
+        return made
+
+    async def remove_rule(self, rule_id: str) -> None:
+        """Remove any one rule; raises as `drop_rule`."""
+        self.drop_rule(rule_id)
+        await self._keep()
+
+    def drop_rule(self, rule_id: str) -> None:
+        """Remove any one rule.
+
+        Raises:
+            ControlFault: 404, there is none with this id.
+        """
+        if rule_id not in {rule.id for rule in self._rules()}:
+            raise ControlFault(404, f"no rule {rule_id}")
+        added = [rule for rule in self._added if rule.id != rule_id]
+        if len(added) == len(self._added):
+            self._removed.add(rule_id)
+        self._added = added
+        self._install(self.faults.state)
+
+    async def remove_added_rules(self) -> None:
+        """Remove all added rules."""
+        self._added = []
+        self._install(self.faults.state)
+        await self._keep()
+
+    def _rules(self) -> tuple[Rule, ...]:
+        return () if self._engine is None else self._engine.rules
+
+    def rule_counts(self, rule_id: str) -> tuple[int, int]:
+        """Return how many calls a rule has matched, and how often it has fired."""
+        counted = self.faults.state.get("rules", {}).get(rule_id, {})
+        return int(counted.get("matched", 0)), int(counted.get("fired", 0))
+
+    def scenario_document(self) -> dict[str, Any]:
+        """Return the scenario and its rules, in the order in which they are read."""
+        rules = []
+        for rule in self._rules():
+            matched, fired = self.rule_counts(rule.id)
+            rules.append(
+                {
+                    "id": rule.id,
+                    "origin": rule.origin,
+                    "rule": dict(rule.source),
+                    "matched": matched,
+                    "fired": fired,
+                }
+            )
+        return {
+            "name": self.scenario.name,
+            "description": self.scenario.description,
+            "seed": self.seed,
+            "digest": self.scenario.digest,
+            "text": self.scenario.text,
+            "rules": rules,
+        }
+
+    # ── state ──
+
+    def health_document(self) -> dict[str, Any]:
+        """Return how the simulator is."""
+        return {
+            "status": "ok",
+            "version": __version__,
+            "backend": _without_secrets(self.backend.url),
+            "seed": self.seed,
+            "scenario": self.scenario.name,
+        }
+
+    async def state_document(self) -> Mapping[str, Any]:
+        """Return the world now, in the shape of a scenario's `world`."""
+        return await self.backend.state_document()
+
+    async def reset(self, seed: int | None = None) -> None:
+        """Begin again: world, ids, tokens, clock, journal and counts; added rules are gone.
+
+        Calls under way are cut; the scenario stays.
+        """
+        self.edge.cut_calls()
+        self.clock.restart()
+        self._world = self._make_world(self.scenario, self.seed if seed is None else seed)
+        await self.backend.reset(self._world)
+        self._added = []
+        self._removed = set()
+        self._install()
+        self.journal.restart()
+        await self.learn_names()
+        await self._keep()
+
+    async def snapshot(self) -> dict[str, Any]:
+        """Return everything but the journal."""
+        return {**await self.backend.snapshot(), **self._scenario_part()}
+
+    def _scenario_part(self) -> dict[str, Any]:
+        return {
+            "scenario": {
+                "text": self.scenario.text,
+                "added": [dict(rule.source) for rule in self._added],
+                "seed": self.seed,
+                "state": {**self.faults.state, "at": self.clock.now()},
+            },
+            "clock": {"offset": round(self.clock.offset, 6)},
+        }
+
+    async def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Become what a snapshot says; the journal goes on.
+
+        Raises:
+            ControlFault: 400 or 409; nothing is changed.
+        """
+        try:
+            part, offset = snapshot["scenario"], float(snapshot["clock"]["offset"])
+            scenario, added = _read_part(part)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise ControlFault(400, f"not a snapshot: {type(exc).__name__} {exc}") from exc
+        await self.backend.restore(dict(snapshot))
+        self.clock.shift_to_offset(offset)
+        self._take_part(scenario, added, part["state"])
+        await self.learn_names()
+        await self._keep()
+
+    def _take_part(self, scenario: Scenario, added: list[Rule], state: Mapping[str, Any]) -> None:
+        self.scenario = scenario
+        self._added = added
+        self._removed = set()
+        self._install(_moved(state, self.clock.now()))
+
+    def _take_kept(self, kept: Mapping[str, Any]) -> None:
+        scenario, added = _read_part(kept["scenario"])
+        self.clock.shift_to_offset(float(kept["clock"]["offset"]))
+        self._take_part(scenario, added, kept["scenario"]["state"])
+
+    async def _keep(self) -> None:
+        if self.backend.durable and self._engine is not None:
+            await self.backend.keep_scenario(self._scenario_part())
+
+    async def amend(self, change: str, **values: Any) -> None:
+        """Change the cloud by hand.
+
+        Raises:
+            ControlFault: the change or what it names does not exist.
+        """
+        await self.backend.amend(Change(kind=change, values=values))
+
+    async def ids_named(self, kind: str, name: str) -> list[str]:
+        """Return the ids of the servers or networks that have this name, label or id.
+
+        Raises:
+            ControlFault: 404, there is none.
+        """
+        document = await self.state_document()
+        key = "name" if kind == "server" else "label"
+        found = [item["id"] for item in document[f"{kind}s"] if name in {item["id"], item[key]}]
+        if kind == "network":
+            found += [fixed for fixed, label in _FIXED.items() if name in {fixed, label}]
+        if not found:
+            raise ControlFault(404, f"no {kind} {name}")
+        return found
+
+    # ── clock ──
+
+    def clock_document(self) -> dict[str, Any]:
+        """Return what the clock says."""
+        now = self.clock.now()
+        return {
+            "mode": self.clock.mode,
+            "speed": self.clock.speed,
+            "now": round(now, 6),
+            "utc": self.clock.utc(now).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
+    async def steer_clock(self, mode: str, speed: float | None = None) -> None:
+        """Set the clock's mode; it goes on from now.
+
+        Raises:
+            ControlFault: 400, no such mode, or a speed that is wrong.
+        """
+        self.clock.steer(*_checked_mode(mode, speed, ControlFault))
+        self._install(self.faults.state)
+
+    async def advance_clock(self, by: str | float) -> None:
+        """Move the clock ahead and run everything that falls due on the way.
+
+        Raises:
+            ControlFault: 400, not a duration.
+        """
+        await self.clock.advance(_seconds(by))
+        self._install(self.faults.state)
+
+    # ── explain ──
+
+    def explain(self, seq: int) -> dict[str, Any]:
+        """Return every rule's look at one call.
+
+        Raises:
+            ControlFault: 404, the entry is not kept.
+        """
+        call = self.journal.find(seq)
+        if call is None:
+            raise ControlFault(404, f"no entry {seq}")
+        engine = self._engine
+        looks = [] if engine is None else engine.all_looks(Facts(call=call), call.outcome.looks)
+        return {"entry": seq, "looks": [_look(look) for look in looks]}
+
+    def never_fired(self) -> dict[str, Any]:
+        """Return the rules that never fired, and what stopped them."""
+        if self._engine is None or self.faults.engine is None:
+            return {"never_fired": []}
+        found = self._engine.never_fired(self.faults.state)
+        return {"never_fired": [{"rule": rule, "stopped_at": stops} for rule, stops in found]}
+
+    def export_header(self) -> dict[str, Any]:
+        """Return the first line of a journal export."""
+        return {
+            "seed": self.seed,
+            "scenario": {
+                "name": self.scenario.name,
+                "digest": self.scenario.digest,
+                "text": self.scenario.text,
+            },
+            "clock": self.clock.mode,
+            "speed": self.clock.speed,
+            "started": self.clock.utc(0.0).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
+
+SIMULATOR = web.AppKey("vifsim.simulator", Simulator)
+"""Where an application made by `create_app` keeps its simulator."""
+
+_FIXED = {
+    "00000000-0000-0000-0000-000000000000": "public",
+    "11111111-1111-1111-1111-111111111111": "private",
+}
+
+
+def create_app(**settings: Any) -> web.Application:
+    """Return an aiohttp application of a simulated cloud, for `aiohttp_client` and its like.
+
+    Takes the arguments of `Simulator` but `host`, `port` and `tls`; the simulator is
+    `app[vifsim.SIMULATOR]`.
+
+    Raises:
+        UsageError: an argument is wrong.
+    """
+    for name in ("host", "port", "tls"):
+        if name in settings:
+            raise UsageError(f"create_app takes no {name}: whoever serves the app decides that")
+    try:
+        return Simulator(**settings).application()
+    except TypeError as exc:
+        raise UsageError(str(exc).replace("Simulator.__init__()", "create_app()")) from exc
+
+
+def _decorated(inner: Backend, clock: SimClock) -> Faults:
+    (point,) = entry_points(group=backends.DECORATORS_GROUP, name="faults")
+    made: Faults = point.load()(inner, clock=clock)
+    return made
+
+
+def _make_clock(mode: ClockMode, speed: float, *, self_stepping: bool) -> SimClock:
+    checked, factor = _checked_mode(mode, speed if mode == "scaled" else None, UsageError)
+    return SimClock(mode=checked, speed=factor, steps_itself=self_stepping)
+
+
+def _checked_mode(mode: str, speed: float | None, error: Any) -> tuple[Mode, float]:
+    """Return a clock's mode and speed.
+
+    Raises:
+        ControlFault, UsageError: as `error` says.
+    """
+    if mode not in {"real", "scaled", "manual"}:
+        text = f"clock mode {mode!r} is none of real, scaled, manual"
+        raise error(400, text) if error is ControlFault else error(text)
+    if mode == "scaled":
+        speed = 1.0 if speed is None else float(speed)
+        if not 0 < speed <= 1e6 or math.isnan(speed):
+            text = f"speed {speed:g} is not above 0 and up to 1000000"
+            raise error(400, text) if error is ControlFault else error(text)
+        return "scaled", speed
+    if speed is not None and speed != 1:
+        text = "speed goes with the scaled clock"
+        raise error(400, text) if error is ControlFault else error(text)
+    return ("real", 1.0) if mode == "real" else ("manual", 1.0)
+
+
+def _checked_seed(seed: int | None) -> int | None:
+    if seed is not None and (type(seed) is not int or seed < 0):
+        raise UsageError(f"seed {seed!r} is not a whole number, 0 or more")
+    return seed
+
+
+def _seconds(by: str | float) -> float:
+    """Return a duration in seconds; a number is seconds already.
+
+    Raises:
+        ControlFault: 400, not a duration.
+    """
+    from vifsim.scenario.fields import seconds_of  # noqa: PLC0415 -- slow to import
+
+    if isinstance(by, int | float) and not isinstance(by, bool):
+        return float(by)
+    try:
+        return seconds_of(by)
+    except Exception as exc:
+        raise ControlFault(400, f"{by!r} is not a duration such as 30m") from exc
+
+
+def _read_part(part: Mapping[str, Any]) -> tuple[Scenario, list[Rule]]:
+    """Return the scenario and added rules of a snapshot.
+
+    Raises:
+        ControlFault: 400, they are not sound.
+    """
+    try:
+        text = str(part["text"])
+        scenario = load_text(text, source="snapshot") if text else Scenario(name="none")
+        added: list[Rule] = []
+        for source in part["added"]:
+            taken = {rule.id for rule in (*added, *scenario.rules)}
+            phases = [phase.name for phase in scenario.phases]
+            added.append(load_rule(source, existing_ids=taken, phases=phases))
+    except ScenarioError as exc:
+        raise ControlFault(400, "the snapshot's scenario is not sound", exc.problems) from exc
+    return scenario, added
+
+
+def _moved(state: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Return an engine's state with its times moved to another clock's now."""
+    moved = json.loads(json.dumps(state))
+    shift = now - float(moved.pop("at", now))
+    if moved.get("t0") is not None:
+        moved["t0"] += shift
+    for counted in moved.get("rules", {}).values():
+        for window in counted.get("windows", {}).values():
+            window[0] += shift
+        for key in ("workers", "waiting"):
+            if key in counted:
+                counted[key] = [at + shift for at in counted[key]]
+    return dict(moved)
+
+
+def _look(look: Any) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "rule": look.rule,
+        "fired": look.stopped_at is None,
+        "stopped_at": look.stopped_at,
+        "detail": look.detail,
+    }
+    if look.stopped_at == "chance":
+        shown["detail"] = {"draw": round(look.number, 6), "threshold": look.bound}
+    return shown
+
+
+def _without_secrets(url: str) -> str:
+    """Return a backend's URL without the password that it may hold."""
+    head, at, tail = url.rpartition("@")
+    if not at or "://" not in head:
+        return url
+    scheme, _, credentials = head.partition("://")
+    user = credentials.partition(":")[0]
+    return f"{scheme}://{user}@{tail}"
