@@ -42,6 +42,7 @@ _ATTACHABLE = frozenset({"ACTIVE", "PAUSED", "SHUTOFF"})
 MAC_SPACE = 1 << 24
 """How many MACs there are."""
 _V4_MIN_SIZE = 4
+_PREFIX = re.compile(r"[0-9]{0,3}")
 _FLAVOR_RAM = {"2": 512, "3": 1024, "4": 2048, "5": 4096, "6": 8192, "7": 15360, "8": 30720}
 _VM_STATES = {
     "ACTIVE": "active",
@@ -74,6 +75,8 @@ def canonical_cidr(text: str) -> str:
     """
     if not text.strip():
         raise BadRequest("No CIDR was given")
+    if not _PREFIX.fullmatch(text.strip().partition("/")[2]):
+        raise BadRequest(f"CIDR is malformed: {text} names no prefix length")
     try:
         network = ip_network(text.strip())
     except ValueError as exc:

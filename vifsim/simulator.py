@@ -22,7 +22,7 @@ from vifsim.exchange import Facts
 from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.control import Access, Control
 from vifsim.http.edge import Edge
-from vifsim.http.serving import Runner
+from vifsim.http.serving import Everything, Runner, expect
 from vifsim.journal import Journal
 from vifsim.model import DEMO_DOCUMENT
 from vifsim.scenario.documented import documented_rules
@@ -156,7 +156,9 @@ class Simulator:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app[SIMULATOR] = self
         self._control.add_routes(app.router)
-        app.router.add_route("*", "/{path:.*}", self.edge.handle)
+        everything = Everything()
+        everything.add_route("*", self.edge.handle, expect_handler=expect)
+        app.router.register_resource(everything)
         app.on_startup.append(self._on_startup)
         app.on_cleanup.append(self._on_cleanup)
         return app

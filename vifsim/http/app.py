@@ -12,16 +12,14 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from vifsim.errors import BadMethod, ItemNotFound, NotImplementedHere
 from vifsim.http import identity, networks, servers
 
 if TYPE_CHECKING:
-    from marshmallow import Schema
-
     from vifsim.errors import ApiFault
-    from vifsim.http.codec import Asked, Reply
+    from vifsim.http.codec import Asked, BodySchema, Reply
 
 Handler = Callable[["Asked"], Awaitable["Reply"]]
 ReadQuery = Callable[[Mapping[str, str]], Any]
@@ -41,7 +39,7 @@ class Route:
         needs_token: whether a call without a good token is refused.
         schema: of the body, where one is needed.
         read_query: makes values of the query, where some are known.
-        plain_faults: whether the live service answers this operation's 403 and 404 in plain text.
+        plain_faults: whether the live service's own 403 and 404 of this operation are plain text.
     """
 
     operation: str
@@ -50,7 +48,7 @@ class Route:
     handler: Handler
     service: Service = "compute"
     needs_token: bool = True
-    schema: type[Schema] | None = None
+    schema: type[BodySchema] | None = None
     read_query: ReadQuery | None = None
     plain_faults: bool = False
 
@@ -310,7 +308,7 @@ class Router:
             tenant = segments[1]
             segments = segments[2:]
         elif segments and _OTHER_VERSIONS.fullmatch(segments[0]):
-            return _choices(method, segments)
+            return _choices(method, segments, wants_xml=wants_xml)
         found = self._walk(method, segments)
         found.tenant = tenant
         found.wants_xml = wants_xml
@@ -348,12 +346,11 @@ def _segments(template: str) -> list[str]:
 
 def _split(raw_path: str) -> tuple[list[str], bool]:
     """Return the parts of a path without suffix and final slash, and whether XML is asked for."""
-    path = raw_path.removesuffix("/")
-    if path in {"", "/"}:
+    if raw_path in {"", "/"}:
         return [], False
-    segments = path[1:].split("/")
-    if "%" in path:
-        segments = [unquote(segment, errors="surrogateescape") for segment in segments]
+    segments = raw_path.removesuffix("/")[1:].split("/")
+    if "%" in raw_path:
+        segments = [unquote(segment) for segment in segments]
     last = segments[-1]
     if last.endswith(".json") and len(last) > 5:
         segments[-1] = last[:-5]
@@ -363,13 +360,13 @@ def _split(raw_path: str) -> tuple[list[str], bool]:
     return segments, False
 
 
-def _choices(method: str, segments: list[str]) -> Found:
-    path = "/" + "/".join(segments)
-    params = {"rest": "/".join(segments[1:])}
-    if method in {"GET", "HEAD"}:
-        return Found(CHOICES, params, path, service="version", needs_token=False)
-    fault = _not_allowed(method, ["GET"])
-    return Found(None, params, path, None, fault, service="version", needs_token=False)
+def _choices(method: str, segments: list[str], *, wants_xml: bool) -> Found:
+    found = Found(CHOICES, {}, "/" + "/".join(segments), service="version", needs_token=False)
+    found.params["rest"] = quote("/".join(segments[1:]))
+    found.wants_xml = wants_xml
+    if method not in {"GET", "HEAD"}:
+        found.route, found.refusal = None, _not_allowed(method, ["GET"])
+    return found
 
 
 def _no_such_path() -> ItemNotFound:

@@ -15,7 +15,7 @@ from email.utils import formatdate
 from hashlib import blake2b
 from html import escape
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError
 
@@ -77,7 +77,12 @@ def reply(value: Any, status: int = 200) -> Reply:
 
 
 class BodySchema(Schema):
-    """The schema of a request body: unknown keys are ignored, as the service does."""
+    """The schema of a request body: unknown keys are ignored, as the service does.
+
+    `malformed` is what a body that is no JSON object is told.
+    """
+
+    malformed: ClassVar[str] = MALFORMED
 
     class Meta:
         """Options."""
@@ -89,18 +94,23 @@ def _no_constant(text: str) -> float:
     raise ValueError(text)
 
 
-def parse_json(raw: bytes) -> Any:
+def parse_json(raw: bytes, malformed: str = MALFORMED) -> Any:
     """Return what a body holds.
 
     Raises:
-        BadRequest: empty, not UTF-8, not JSON, NaN or Infinity, or nested too deep.
+        BadRequest: empty, not UTF-8, not JSON, NaN or Infinity, half a surrogate pair, or nested
+            too deep.
     """
     if not raw.strip():
-        raise BadRequest(f"{MALFORMED}: it is empty")
+        raise BadRequest(f"{malformed}: it is empty")
     try:
-        return json.loads(raw.decode(), parse_constant=_no_constant)
+        value = json.loads(raw.decode(), parse_constant=_no_constant)
+        if b"\\u" in raw:
+            # An escape can hold half a surrogate pair, which is no text that a store could keep.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as exc:
-        raise BadRequest(MALFORMED) from exc
+        raise BadRequest(malformed) from exc
+    return value
 
 
 def digest_of(value: Any) -> str:
@@ -109,7 +119,7 @@ def digest_of(value: Any) -> str:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     except RecursionError:
         text = repr(type(value))
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def raw_digest(raw: bytes) -> str:
@@ -117,14 +127,14 @@ def raw_digest(raw: bytes) -> str:
     return blake2b(raw, digest_size=8).hexdigest()
 
 
-def load(schema: Schema, data: Any) -> Any:
+def load(schema: BodySchema, data: Any) -> Any:
     """Return what a schema makes of a body.
 
     Raises:
         BadRequest: not an object, or a key that is missing or wrong; the message names the first.
     """
     if not isinstance(data, dict):
-        raise BadRequest(f"{MALFORMED}: it is not an object")
+        raise BadRequest(f"{schema.malformed}: it is not an object")
     try:
         return schema.load(data)
     except ValidationError as exc:
@@ -225,12 +235,16 @@ def _fault_body(fault: ApiFault, moment: float | None) -> tuple[str, bytes]:
 def envelope(fault: ApiFault, moment: float | None = None) -> dict[str, Any]:
     """Return the JSON envelope of a fault.
 
-    Source: API contract, sections 2.1 and 7.3 (docs/api.md).
+    Source: API contract, sections 2.1, 7.3 and 7.4 (docs/api.md).
     """
     content: dict[str, Any] = {"code": fault.status, "message": fault.message}
     if fault.details is not None:
         content["details"] = fault.details
-    if moment is not None and fault.status in {413, 429} and fault.details is not None:
+    if moment is None or fault.status not in {413, 429}:
+        return {fault.name: content}
+    if fault.details is None:
+        content["retryAfter"] = 0  # an absolute quota: waiting does not help
+    else:
         content["retryAt"] = utc_text(moment)
     return {fault.name: content}
 

@@ -9,6 +9,7 @@ Source: control API (docs/control-api.md).
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +22,8 @@ from vifsim.errors import ControlFault, Problem, ScenarioError, UsageError
 if TYPE_CHECKING:
     from vifsim.clock import Clock
     from vifsim.journal import Journal
+
+log = logging.getLogger(__name__)
 
 PREFIX = "/_vifsim"
 MAX_BYTES = 1024 * 1024
@@ -230,10 +233,14 @@ class Control:
         """Put the control API into an application's router."""
         for path, methods in self._table().items():
             for method, handler in methods.items():
-                router.add_route(method, PREFIX + path, self._guarded(handler))
+                guarded = self._guarded(handler, _QUERY_KEYS.get((method, path), frozenset()))
+                router.add_route(method, PREFIX + path, guarded)
+                if method == "GET":
+                    router.add_route("HEAD", PREFIX + path, guarded)
             refuse = self._guarded(_not_allowed(sorted(methods)))
             router.add_route("*", PREFIX + path, refuse)
-        router.add_route("*", PREFIX + "/{rest:.*}", self._guarded(_no_such_path))
+        for path in ("", "/{rest:.*}"):
+            router.add_route("*", PREFIX + path, self._guarded(_no_such_path))
 
     def _table(self) -> dict[str, dict[str, Handler]]:
         return {
@@ -253,10 +260,12 @@ class Control:
             "/explain/{seq}": {"GET": self.get_explain},
         }
 
-    def _guarded(self, handler: Handler) -> Handler:
+    def _guarded(self, handler: Handler, query_keys: frozenset[str] | None = None) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
                 self._access.check(request)
+                if query_keys is not None:
+                    _check_query(request.query, query_keys)
                 return await handler(request)
             except ControlFault as fault:
                 return problem(fault)
@@ -266,6 +275,11 @@ class Control:
                 return problem(ControlFault(400, text, exc.problems))
             except UsageError as exc:
                 return problem(ControlFault(400, str(exc)))
+            except (ConnectionError, web.HTTPException):
+                raise
+            except Exception as exc:  # our own defect: the traceback goes to the log
+                log.exception("defect in %s %s", request.method, request.path)
+                return problem(ControlFault(500, f"the simulator failed: {type(exc).__name__}"))
 
         return guarded
 
@@ -524,13 +538,23 @@ def _shipped_name(name: str) -> str:
     return name
 
 
-_QUERY_KEYS = frozenset({"operation", "tenant", "server", "network", "outcome", "since", "limit"})
+_QUERY_KEYS: Mapping[tuple[str, str], frozenset[str]] = {
+    ("GET", "/journal"): frozenset(
+        {"operation", "tenant", "server", "network", "outcome", "since", "limit"}
+    ),
+    ("PUT", "/scenario"): frozenset({"name"}),
+}
+"""The parameters of the calls that take some."""
+
+
+def _check_query(query: Mapping[str, str], keys: frozenset[str]) -> None:
+    for key in query:
+        if key not in keys:
+            known = f"known are {', '.join(sorted(keys))}" if keys else "this call takes none"
+            raise ControlFault(400, f"unknown parameter {key}: {known}")
 
 
 def _journal_query(query: Mapping[str, str]) -> Mapping[str, str]:
-    for key in query:
-        if key not in _QUERY_KEYS:
-            raise ControlFault(400, f"unknown parameter {key}: {', '.join(sorted(_QUERY_KEYS))}")
     outcome = query.get("outcome")
     if outcome not in {None, "completed", "client_gone", "server_cut"}:
         raise ControlFault(400, "outcome is completed, client_gone or server_cut")

@@ -19,6 +19,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import PayloadEncodingError
 
 from vifsim.draws import identifier, token_digest
 from vifsim.errors import (
@@ -36,6 +37,7 @@ from vifsim.errors import (
 from vifsim.exchange import Answer, Call
 from vifsim.http.app import Router
 from vifsim.http.codec import (
+    MALFORMED,
     MAX_BODY_BYTES,
     Asked,
     digest_of,
@@ -49,13 +51,11 @@ from vifsim.http.serving import StampedConnection
 from vifsim.http.wire import cut, send
 
 if TYPE_CHECKING:
-    from marshmallow import Schema
-
     from vifsim.backend import Backend
     from vifsim.clock import Clock
     from vifsim.exchange import Decision, Ending
     from vifsim.http.app import Found, Route
-    from vifsim.http.codec import Reply
+    from vifsim.http.codec import BodySchema, Reply
     from vifsim.journal import Journal
     from vifsim.model import Identity, Settings
 
@@ -72,6 +72,7 @@ _ACCEPTABLE = frozenset(
 )
 _CREATING = frozenset({"POST", "PUT", "PATCH"})
 _WITHOUT_ID = frozenset({401, 429, 502, 504})
+_PLAIN = frozenset({403, 404})
 
 
 class Edge:
@@ -88,7 +89,7 @@ class Edge:
         self._journal = journal
         self._clock = clock
         self._router = Router()
-        self._schemas: dict[type[Schema], Schema] = {}
+        self._schemas: dict[type[BodySchema], BodySchema] = {}
         self._connections = count(1)
         self._foreign: dict[str, int] = {}
         self._common: tuple[Settings | None, dict[str, str]] = (None, {})
@@ -131,7 +132,7 @@ class Edge:
         try:
             reply = await self._handle(request, found, call)
         except ApiFault as fault:
-            plain = found.route is not None and found.route.plain_faults
+            plain = _is_plain(found.route, call, fault)
             reply = fault_reply(fault, self._backend.settings, self._clock, plain=plain)
         except NoAnswer:
             raise
@@ -211,7 +212,7 @@ class Edge:
         asked = Asked(
             call=call,
             backend=self._backend,
-            base=f"{request.scheme}://{request.host}",
+            base=_base(request),
             params=found.params,
             query=request.query,
             path=found.path,
@@ -240,12 +241,14 @@ class Edge:
         except ApiFault as fault:
             await self._refuse(asked.call, fault)
 
-    async def _read_body(self, request: web.Request, schema: type[Schema], asked: Asked) -> None:
+    async def _read_body(
+        self, request: web.Request, schema: type[BodySchema], asked: Asked
+    ) -> None:
         raw = await _body_of(request)
         if raw:
             self._check_media_type(request)
         try:
-            data = parse_json(raw)
+            data = parse_json(raw, schema.malformed)
         except BadRequest:
             asked.call.body_digest = raw_digest(raw) if raw else None
             raise
@@ -258,7 +261,7 @@ class Edge:
         if asked.call.operation == _ATTACH:
             asked.call.network = asked.body
 
-    def _schema(self, schema: type[Schema]) -> Schema:
+    def _schema(self, schema: type[BodySchema]) -> BodySchema:
         made = self._schemas.get(schema)
         if made is None:
             made = self._schemas[schema] = schema()
@@ -287,16 +290,24 @@ class Edge:
         headers = reply.headers
         headers.update(self._common[1])
         if reply.status == 401:
-            uri = f"{request.scheme}://{request.host}/v2.0"
-            headers["WWW-Authenticate"] = f"Keystone uri={uri}"
-        if found.service != "identity" and not _proxy_made(reply):
-            headers["X-Compute-Request-Id"] = call.id
+            headers["WWW-Authenticate"] = f"Keystone uri={_base(request)}/v2.0"
         decision = call.outcome.decision
+        if found.service != "identity" and not _proxy_made(reply, decision):
+            headers["X-Compute-Request-Id"] = call.id
         if decision is not None and settings.profile != "live" and _shows(decision):
             headers["X-Vifsim-Fault"] = decision.by or ""
 
 
 _ATTACH = "create_virtual_interface"
+
+
+def _base(request: web.Request) -> str:
+    """Return the URL under which the client reached us, without a slash at the end."""
+    host = request.headers.get("Host")
+    if not host:
+        name = request.transport.get_extra_info("sockname") if request.transport else None
+        host = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "localhost"
+    return f"{request.scheme}://{host}"
 
 
 def _masked(path: str) -> str:
@@ -380,13 +391,34 @@ async def _body_of(request: web.Request) -> bytes:
         return await request.read()
     except web.HTTPRequestEntityTooLarge as exc:
         raise TooLarge(message) from exc
+    except (web.RequestPayloadError, PayloadEncodingError) as exc:
+        raise BadRequest(f"{MALFORMED}: {exc}") from exc
 
 
-def _proxy_made(reply: Reply) -> bool:
-    """Return whether the real answer would not come from behind the proxy, so has no request id."""
+def _proxy_made(reply: Reply, decision: Decision | None) -> bool:
+    """Return whether the real answer would not come from behind the proxy, so has no request id.
+
+    A 413 with a time is a rate limit's, and so the proxy's, where a rule decided; where none did
+    it is a quota's.
+    """
     if reply.status == 413:
-        return "Retry-After" in reply.headers
+        injected = decision is not None and decision.fault is not None
+        return injected and "Retry-After" in reply.headers
     return reply.status in _WITHOUT_ID
+
+
+def _is_plain(route: Route | None, call: Call, fault: ApiFault) -> bool:
+    """Return whether the live service's extension itself made this refusal, in plain text.
+
+    Refusals of a role come from the fault wrapper, injected ones say what a rule asks for.
+
+    Source: API contract, section 2.3 (docs/api.md).
+    """
+    if route is None or not route.plain_faults or fault.status not in _PLAIN:
+        return False
+    decision = call.outcome.decision
+    injected = decision is not None and decision.fault is fault
+    return not injected and _role_fault(call, route) is None
 
 
 def _shows(decision: Decision) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from marshmallow import Schema, ValidationError, fields, post_load
+from marshmallow import ValidationError, fields, post_load
 
 from vifsim.errors import BadRequest, ItemNotFound
 from vifsim.http.codec import BodySchema, Reply, link, reply, utc_text_ms
@@ -60,6 +60,7 @@ class AuthSchema(BodySchema):
 class AuthenticateSchema(BodySchema):
     """The body of `authenticate`."""
 
+    malformed = UNPARSABLE
     auth = fields.Nested(AuthSchema, required=True)
 
     def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> None:
@@ -318,7 +319,3 @@ async def list_identity_extensions(asked: Asked) -> Reply:
     if alias is None:
         return reply({"extensions": [], "extensions_links": []})
     raise ItemNotFound(f"Extension {alias} could not be found")
-
-
-SCHEMAS: dict[str, type[Schema]] = {"authenticate": AuthenticateSchema}
-"""The bodies of this family's operations."""

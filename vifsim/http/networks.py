@@ -79,6 +79,7 @@ class NewNetworkSchema(BodySchema):
     )
     cidr = fields.String(
         load_default="",
+        allow_none=True,
         error_messages=REQUIRED,
         metadata={"description": "At least 4 addresses.", "example": "192.168.0.0/24"},
     )
@@ -98,7 +99,7 @@ class CreateNetworkSchema(BodySchema):
         if not 1 <= len(label) <= 255:
             raise ValidationError("is not 1 to 255 characters", "network.label")
         try:
-            return label, canonical_cidr(network["cidr"])
+            return label, canonical_cidr(network["cidr"] or "")
         except BadRequest as exc:
             raise ValidationError(f"={exc.message}") from exc
 

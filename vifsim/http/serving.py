@@ -10,8 +10,9 @@ from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
+from yarl import URL
 
 if TYPE_CHECKING:
     import asyncio
@@ -76,6 +77,49 @@ class StampingServer(web.Server):
             loop=self._loop,
             **self._kwargs,
         )
+
+
+class Everything(web.Resource):
+    """What answers on every path that no other resource takes, `*` and `//` too.
+
+    aiohttp's own catch-all pattern does not match those, and costs a regular expression a request.
+    """
+
+    @property
+    def canonical(self) -> str:
+        """Where the resource stands in the router's index."""
+        return "/"
+
+    def add_prefix(self, prefix: str) -> None:
+        """Refuse to stand elsewhere.
+
+        Raises:
+            NotImplementedError: always; links and the control API are at the root.
+        """
+        raise NotImplementedError(prefix)
+
+    def get_info(self) -> Any:
+        """Return what aiohttp shows of a resource."""
+        return {"path": "/"}
+
+    def raw_match(self, path: str) -> bool:  # noqa: ARG002 -- aiohttp's interface
+        """Return whether a new route at `path` belongs to this resource."""
+        return False
+
+    def url_for(self, **_: str) -> URL:
+        """Return the root."""
+        return URL("/")
+
+    def _match(self, path: str) -> dict[str, str]:  # noqa: ARG002 -- aiohttp's interface
+        return {}
+
+
+async def expect(request: web.Request) -> None:
+    """Let a client that waits for it go on; any other expectation is ignored."""
+    waits = request.headers.get("Expect", "").lower() == "100-continue"
+    if waits and request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
 
 
 class Runner(web.AppRunner):

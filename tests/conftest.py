@@ -1,0 +1,244 @@
+"""What tests share: simulated clouds on real loopback sockets, and clients to ask them with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from vifsim.simulator import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from multidict import CIMultiDictProxy
+
+    MakeCloud = Callable[..., Awaitable[Simulator]]
+
+TENANT = "123456"
+WEB_1 = "3ffd4f3e-8ed2-4d6c-9f0b-5d1a6a6f0a01"
+WEB_2 = "3ffd4f3e-8ed2-4d6c-9f0b-5d1a6a6f0a02"
+ADDED_NETWORK = "1f7920d3-0e63-4fec-a1cb-f7916671e8eb"
+PUBLIC = "00000000-0000-0000-0000-000000000000"
+PRIVATE = "11111111-1111-1111-1111-111111111111"
+UNKNOWN = "99999999-9999-4999-8999-999999999999"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a client was told: status, headers, and the bytes of the body."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return what the body holds."""
+        return json.loads(self.body)
+
+    @property
+    def fault(self) -> str:
+        """The one top key of a fault, which must be a sound one."""
+        document = self.json()
+        ((name, content),) = document.items()
+        assert content["code"] == self.status
+        assert isinstance(content["message"], str)
+        return str(name)
+
+    @property
+    def message(self) -> str:
+        """The message of a fault."""
+        ((_, content),) = self.json().items()
+        return str(content["message"])
+
+
+class Api:
+    """Asks a cloud over a real socket; paths go out as they are written."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, token: str | None) -> None:
+        self._session = session
+        self.url = url
+        self.token = token
+
+    def bearing(self, token: str | None) -> Api:
+        """Return the same client with another token, or none."""
+        return Api(self._session, self.url, token)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        data: bytes | AsyncIterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Told:
+        """Send one request; `body` goes as JSON, `data` as it is."""
+        sent = {} if self.token is None else {"X-Auth-Token": self.token}
+        if body is not None:
+            data = json.dumps(body).encode()
+            sent["Content-Type"] = "application/json"
+        async with self._session.request(
+            method,
+            URL(self.url + path, encoded=True),
+            data=data,
+            headers={**sent, **(headers or {})},
+            allow_redirects=False,
+            skip_auto_headers=("Content-Type",),
+        ) as response:
+            return Told(response.status, response.headers, await response.read())
+
+    async def get(self, path: str, **options: Any) -> Told:
+        """GET."""
+        return await self.ask("GET", path, **options)
+
+    async def post(self, path: str, body: Any = None, **options: Any) -> Told:
+        """POST."""
+        return await self.ask("POST", path, body, **options)
+
+    async def delete(self, path: str, **options: Any) -> Told:
+        """DELETE."""
+        return await self.ask("DELETE", path, **options)
+
+    async def log_in(self, user: str, password: str = "demo-password") -> Api:  # noqa: S107 -- the demo world's
+        """Return a client with a fresh token of a user."""
+        credentials = {"username": user, "password": password}
+        told = await self.post("/v2.0/tokens", {"auth": {"passwordCredentials": credentials}})
+        assert told.status == 200, told.body
+        return self.bearing(told.json()["access"]["token"]["id"])
+
+    async def attach(self, server: str = WEB_1, network: str = ADDED_NETWORK) -> Told:
+        """Attach a server to a network."""
+        body = {"virtual_interface": {"network_id": network}}
+        return await self.post(f"/servers/{server}/os-virtual-interfacesv2", body)
+
+    async def interfaces(self, server: str = WEB_1) -> list[dict[str, Any]]:
+        """Return the interfaces of a server."""
+        told = await self.get(f"/servers/{server}/os-virtual-interfacesv2")
+        assert told.status == 200, told.body
+        found: list[dict[str, Any]] = told.json()["virtual_interfaces"]
+        return found
+
+    async def boot(self, name: str = "new", networks: list[str] | None = None) -> str:
+        """Create a server and return its id."""
+        server: dict[str, Any] = {"name": name, "imageRef": "1", "flavorRef": "2"}
+        if networks is not None:
+            server["networks"] = [{"uuid": network} for network in networks]
+        told = await self.post("/servers", {"server": server})
+        assert told.status == 202, told.body
+        return str(told.json()["server"]["id"])
+
+    async def new_network(self, label: str = "made", cidr: str = "10.0.0.0/24") -> str:
+        """Create a network and return its id."""
+        told = await self.post("/os-networksv2", {"network": {"label": label, "cidr": cidr}})
+        assert told.status == 200, told.body
+        return str(told.json()["network"]["id"])
+
+
+class RawClient:
+    """A connection on which bytes go out and come in as they are."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def to(cls, url: str) -> Self:
+        """Connect."""
+        parts = URL(url)
+        return cls(*await asyncio.open_connection(parts.host, parts.port))
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def head(self) -> bytes:
+        """Return the next status line and headers."""
+        return await self._reader.readuntil(b"\r\n\r\n")
+
+    async def rest(self) -> bytes:
+        """Return everything until the other side ends."""
+        return await self._reader.read()
+
+    async def exactly(self, size_bytes: int) -> bytes:
+        """Return so many bytes."""
+        return await self._reader.readexactly(size_bytes)
+
+    def close(self) -> None:
+        """End the connection."""
+        self.writer.close()
+
+
+@pytest.fixture
+def backend_url() -> str:
+    """The backend of `cloud`; a test module overrides it to try several."""
+    return "memory:"
+
+
+@pytest.fixture
+async def make_cloud(backend_url: str) -> AsyncIterator[MakeCloud]:
+    """Start simulators on the running loop, each on a loopback port of its own."""
+    started: list[Simulator] = []
+
+    async def make(**settings: Any) -> Simulator:
+        simulator = await Simulator(**{"backend": backend_url, **settings}).start()
+        started.append(simulator)
+        return simulator
+
+    yield make
+    for simulator in started:
+        await simulator.stop()
+    for simulator in started:
+        assert simulator.edge.last_defect is None
+
+
+@pytest.fixture
+async def cloud(make_cloud: MakeCloud) -> Simulator:
+    """A simulator with the demo world."""
+    return await make_cloud()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A bare client: any number of connections, no cookies, answers decompressed."""
+    async with aiohttp.ClientSession(
+        auto_decompress=True,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        connector=aiohttp.TCPConnector(limit=0),
+    ) as session:
+        yield session
+
+
+@pytest.fixture
+def api_of(http: aiohttp.ClientSession) -> Callable[[Simulator], Api]:
+    """Return a client of a simulator, with the first user's token."""
+    return lambda simulator: Api(http, simulator.url, simulator.token)
+
+
+@pytest.fixture
+async def api(cloud: Simulator, api_of: Callable[[Simulator], Api]) -> Api:
+    """A client of `cloud`, with the demo token."""
+    return api_of(cloud)
+
+
+@pytest.fixture
+async def raw(cloud: Simulator) -> AsyncIterator[RawClient]:
+    """A raw connection to `cloud`."""
+    client = await RawClient.to(cloud.url)
+    yield client
+    client.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def each_backend_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of each backend that needs nothing but this machine, in turn."""
+    if request.param == "memory":
+        return "memory:"
+    return f"sqlite:////{str(tmp_path).lstrip('/')}/cloud.db"
