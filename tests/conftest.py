@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
     MakeCloud = Callable[..., Awaitable[Simulator]]
+    ApiOf = Callable[[Simulator], "Api"]
+    Connect = Callable[[Simulator], Awaitable["RawClient"]]
 
 TENANT = "123456"
 WEB_1 = "3ffd4f3e-8ed2-4d6c-9f0b-5d1a6a6f0a01"
@@ -217,23 +219,35 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-def api_of(http: aiohttp.ClientSession) -> Callable[[Simulator], Api]:
+def api_of(http: aiohttp.ClientSession) -> ApiOf:
     """Return a client of a simulator, with the first user's token."""
     return lambda simulator: Api(http, simulator.url, simulator.token)
 
 
 @pytest.fixture
-async def api(cloud: Simulator, api_of: Callable[[Simulator], Api]) -> Api:
+async def api(cloud: Simulator, api_of: ApiOf) -> Api:
     """A client of `cloud`, with the demo token."""
     return api_of(cloud)
 
 
 @pytest.fixture
-async def raw(cloud: Simulator) -> AsyncIterator[RawClient]:
+async def connect() -> AsyncIterator[Connect]:
+    """Open raw connections to a simulator."""
+    opened: list[RawClient] = []
+
+    async def to(simulator: Simulator) -> RawClient:
+        opened.append(await RawClient.to(simulator.url))
+        return opened[-1]
+
+    yield to
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+async def raw(cloud: Simulator, connect: Connect) -> RawClient:
     """A raw connection to `cloud`."""
-    client = await RawClient.to(cloud.url)
-    yield client
-    client.close()
+    return await connect(cloud)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

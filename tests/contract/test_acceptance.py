@@ -15,9 +15,7 @@ import pytest
 from vifsim.model import SERVER_STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.conftest import Api, MakeCloud, Told
+    from tests.conftest import Api, ApiOf, MakeCloud, Told
     from vifsim.simulator import Simulator
 
 TENANT = "123456"
@@ -168,7 +166,7 @@ async def test_line_4_compute_answers_have_a_fresh_request_id(api: Api, cloud: S
 
 
 async def test_line_4_a_401_and_a_rate_413_have_no_request_id(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     cloud = await make_cloud(scenario={"version": 1, "rules": [{"limit": "1/1m"}]})
     api = api_of(cloud)
@@ -233,7 +231,7 @@ async def test_line_6_the_four_views_of_a_servers_addresses_agree_at_every_step(
 
 
 async def test_line_7_public_gives_v6_then_v4_and_private_one_v4(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     users = [{"name": "demo", "token": "demo-token"}]
     world = {**BARE, "tenants": [{"id": "820712", "users": users}], "networks": []}
@@ -283,7 +281,7 @@ async def test_line_9_a_slash_30_has_room_for_two(api: Api) -> None:
 
 
 async def test_line_10_one_server_too_many_on_a_network_leaves_no_trace(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     servers = [{"name": f"s{i}", "networks": ["added_network"]} for i in range(250)]
     unbounded = {"quotas": {"instances": None, "ram": None}}
@@ -415,7 +413,7 @@ TWO_TENANTS = {
 
 
 async def test_line_14_what_another_tenant_has_is_like_what_nobody_has(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     api = api_of(cloud := await make_cloud(world=TWO_TENANTS))
     other = api.bearing("other-token")
@@ -441,7 +439,7 @@ async def test_line_14_what_another_tenant_has_is_like_what_nobody_has(
 
 
 async def test_line_14_a_foreign_network_cannot_be_attached(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     api = api_of(cloud := await make_cloud(world=TWO_TENANTS))
     mine, theirs = cloud.servers["mine"], cloud.networks["theirs"]
@@ -493,9 +491,7 @@ async def test_line_15_a_role_decides_over_every_call(api: Api, role: str) -> No
 # ── 16 ──
 
 
-async def test_line_16_a_token_ends_after_24_hours(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
-) -> None:
+async def test_line_16_a_token_ends_after_24_hours(make_cloud: MakeCloud, api_of: ApiOf) -> None:
     cloud = await make_cloud(clock="manual")
     api = await api_of(cloud).log_in("demo")
 
@@ -508,7 +504,7 @@ async def test_line_16_a_token_ends_after_24_hours(
 
 
 async def test_line_16_a_log_in_gives_the_same_token_until_its_last_hour(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     cloud = await make_cloud(clock="manual")
     api = api_of(cloud)
@@ -538,7 +534,7 @@ async def test_line_16_a_revoked_token_is_dead(api: Api) -> None:
 
 
 async def test_line_17_the_fifth_attach_of_a_minute_is_refused_to_the_second(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     cloud = await make_cloud(clock="manual", world={"settings": {"rate_limits": "documented"}})
     api = api_of(cloud)
@@ -558,7 +554,7 @@ async def test_line_17_the_fifth_attach_of_a_minute_is_refused_to_the_second(
 
 
 async def test_line_17_the_26th_list_of_a_minute_is_refused(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     cloud = await make_cloud(clock="manual", world={"settings": {"rate_limits": "documented"}})
     api = api_of(cloud)
@@ -575,7 +571,7 @@ async def test_line_17_the_26th_list_of_a_minute_is_refused(
 
 
 async def test_line_18_the_documented_413_has_a_moment_and_the_known_texts(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     api = api_of(await make_cloud(scenario={"version": 1, "rules": [{"limit": "1/1m"}]}))
 
@@ -590,7 +586,7 @@ async def test_line_18_the_documented_413_has_a_moment_and_the_known_texts(
 
 
 async def test_line_18_a_date_and_a_raw_text_can_be_asked_for(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     rules = [
         {"first": 1, "status": 503, "retry_after": {"date": "30s"}},
@@ -812,7 +808,7 @@ _XML = {"Content-Type": "application/xml"}
 
 
 async def test_line_23_the_profiles_differ_where_the_contract_says(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     docs = await make_cloud(backend="memory:")
     live = await make_cloud(backend="memory:", world={"settings": {"profile": "live"}})
@@ -824,7 +820,7 @@ async def test_line_23_the_profiles_differ_where_the_contract_says(
 
 
 async def test_line_23_live_tells_a_date_when_to_come_back(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     cloud = await make_cloud(world={"settings": {"profile": "live"}})
     api = api_of(cloud)
@@ -835,7 +831,7 @@ async def test_line_23_live_tells_a_date_when_to_come_back(
 
 
 async def test_line_23_a_setting_of_its_own_wins_over_the_profile(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     settings = {"profile": "live", "duplicate_vif_status": 409, "rate_limits": "none"}
     api = api_of(await make_cloud(world={"settings": settings}))

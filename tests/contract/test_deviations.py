@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.conftest import Api, MakeCloud
+    from tests.conftest import Api, ApiOf, MakeCloud
     from vifsim.simulator import Simulator
 
 TENANT = "123456"
@@ -239,7 +237,7 @@ async def test_item_10_json_comes_whatever_is_asked_for_beside(
 
 
 async def test_a_new_token_lives_well_over_five_minutes_at_every_log_in(
-    make_cloud: MakeCloud, api_of: Callable[[Simulator], Api]
+    make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     cloud = await make_cloud(clock="manual")
     api = api_of(cloud)

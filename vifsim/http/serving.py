@@ -11,6 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import HttpVersion11, web
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from yarl import URL
 
@@ -47,7 +48,19 @@ class StampedConnection(RequestHandler):
         arrived = self._clock.now()
         before = self._request_count
         super().data_received(data)
-        self._arrivals.extend([arrived] * (self._request_count - before))
+        count = self._request_count - before
+        if count:
+            self._arrivals.extend([arrived] * count)
+            self._end_broken_body()
+
+    def _end_broken_body(self) -> None:
+        """Let the reader of a body know that the parser has given it up; aiohttp lets it wait."""
+        current, message = self._current_request, self._messages[-1][0]
+        if current is None or current.content.is_eof() or isinstance(message, RawRequestMessage):
+            return
+        self._messages.pop()
+        current.content.set_exception(web.RequestPayloadError(str(message.exc)))
+        self.close()
 
     def stamped(self) -> tuple[float | None, int, str]:
         """Return when the bytes of the request that is handled now came, and from where."""
