@@ -12,8 +12,10 @@ import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from vifsim.errors import UsageError
 from vifsim.scenario.matching import fits
 
 if TYPE_CHECKING:
@@ -95,6 +97,39 @@ def table(entries: Sequence[Mapping[str, Any]]) -> str:
             f"{entry['seq']:5}  {entry['operation']:26} {status or '-':>6}  "
             f"{'yes' if entry['committed'] else 'no':9}  {(decision and decision['by']) or '-'}"
         )
+    return "\n".join(lines)
+
+
+class Scorecard(Record):
+    """How well the clients of a cloud coped: the document, whose keys are attributes too."""
+
+    __slots__ = ()
+
+    def require(self, *rules: str) -> Scorecard:
+        """Expect that each of these rules, by name or code, was exercised and passed.
+
+        Raises:
+            AssertionError: one did not; with its verdict, reason and evidence.
+            UsageError: there is no such rule.
+        """
+        known = self["rules"]
+        names = {known[name]["code"]: name for name in known}
+        for asked in rules:
+            name = names.get(asked, asked)
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                raise UsageError(f"the scorecard has no rule {asked}{hint}")
+            if known[name]["verdict"] != "pass":
+                raise AssertionError(_shortfall(name, known[name]))
+        return self
+
+
+def _shortfall(name: str, rule: Mapping[str, Any]) -> str:
+    lines = [f"{rule['code']} {name}: {rule['verdict']}: {rule['reason']}"]
+    lines += [f"  evidence: {dict(piece)}" for piece in rule["evidence"]]
+    if rule["advice"]:
+        lines.append(f"  advice: {rule['advice']}")
     return "\n".join(lines)
 
 
@@ -500,6 +535,10 @@ class Cloud:
         seq = entry if isinstance(entry, int) else entry["seq"]
         looks = self.call(lambda: self.simulator.explain(seq))["looks"]
         return [Record(look) for look in looks]
+
+    def scorecard(self) -> Scorecard:
+        """Return how well the clients of this cloud have coped so far."""
+        return self.call(self.simulator.scorecard)
 
     def env(self) -> dict[str, str]:
         """Return the environment variables that a client needs, by name."""

@@ -13,8 +13,10 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vifsim.errors import JournalError
 from vifsim.exchange import Answer, Call, call_key
 from vifsim.scenario.matching import fits
 
@@ -253,3 +255,142 @@ def _told(answer: Answer) -> dict[str, Any]:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
+
+
+# ── reading an export ────────────────────────────────────────────────────────────────────────────
+
+_NUMBER = (int, float)
+_MAYBE = (type(None),)
+_ENTRY: Mapping[str, tuple[type, ...]] = {
+    "seq": (int,),
+    "operation": (str,),
+    "method": (str,),
+    "path": (str,),
+    "headers": (dict,),
+    "conn": (int,),
+    "tenant": (str, *_MAYBE),
+    "token_id": (str, *_MAYBE),
+    "server": (str, *_MAYBE),
+    "network": (str, *_MAYBE),
+    "interface": (str, *_MAYBE),
+    "body_digest": (str, *_MAYBE),
+    "arrived": _NUMBER,
+    "end": (*_NUMBER, *_MAYBE),
+    "real": (dict,),
+    "decision": (dict, *_MAYBE),
+    "effects": (list,),
+    "committed": (bool,),
+    "told": (dict, *_MAYBE),
+    "outcome": (str, *_MAYBE),
+}
+"""What a reader of entries may count on, beside what the control API's section 3.2 says."""
+
+
+def read_export(
+    path: str | Path,
+) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any] | None]:
+    """Return the header, the entries and the client's record of an export, line by line.
+
+    The client's record is None where no command was run.
+
+    Raises:
+        JournalError: the file cannot be read, or is no whole journal; the text names the line.
+
+    Source: control API, section 3.3 (docs/control-api.md).
+    """
+    entries: list[dict[str, Any]] = []
+    header: dict[str, Any] | None = None
+    client: dict[str, Any] | None = None
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                value = _line(path, number, line)
+                if header is None:
+                    header = _header(path, value)
+                elif client is not None:
+                    raise JournalError(f"{path}:{number}:1: nothing may follow the client's line")
+                elif "client" in value:
+                    client = _client(path, number, value["client"])
+                else:
+                    entries.append(_entry(path, number, value, entries))
+    except OSError as exc:
+        raise JournalError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise JournalError(f"{path} is no journal: it is not UTF-8 text") from exc
+    if header is None:
+        raise JournalError(f"{path} is no journal: it is empty")
+    return header, entries, client
+
+
+def _line(path: str | Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        cut = " (the file seems to be cut)" if not line.endswith("\n") else ""
+        raise JournalError(f"{path}:{number}:1: not JSON{cut}: one object a line") from exc
+    if not isinstance(value, dict):
+        raise JournalError(f"{path}:{number}:1: not an object: one object a line")
+    return value
+
+
+def _header(path: str | Path, value: dict[str, Any]) -> dict[str, Any]:
+    if value.get("vifsim_journal") != 1:
+        raise JournalError(
+            f"{path}:1:1: not a journal's header: export one with GET /_vifsim/journal/export"
+        )
+    scenario = value.get("scenario")
+    sound = (
+        isinstance(value.get("seed"), int)
+        and isinstance(scenario, dict)
+        and isinstance(scenario.get("name"), str)
+        and isinstance(scenario.get("text"), str)
+        and value.get("clock") in {"real", "scaled", "manual"}
+        and isinstance(value.get("speed"), _NUMBER)
+    )
+    if not sound:
+        raise JournalError(f"{path}:1:1: the header needs seed, scenario, clock and speed")
+    return value
+
+
+def _client(path: str | Path, number: int, value: Any) -> dict[str, Any]:
+    sound = (
+        isinstance(value, dict)
+        and value.get("ended") in {"by_itself", "time_limit", "signal"}
+        and isinstance(value.get("exit_code"), (int, *_MAYBE))
+        and isinstance(value.get("at"), _NUMBER)
+    )
+    if not sound:
+        raise JournalError(f"{path}:{number}:1: the client's line needs ended, exit_code and at")
+    return dict(value)
+
+
+def _entry(
+    path: str | Path, number: int, value: dict[str, Any], before: list[dict[str, Any]]
+) -> dict[str, Any]:
+    for key, types in _ENTRY.items():
+        if key not in value or not isinstance(value[key], types):
+            what = "has no" if key not in value else "has a wrong"
+            raise JournalError(f"{path}:{number}:1: the entry {what} {key}")
+    flaw = _flaw(value)
+    if flaw is None and before and value["seq"] <= before[-1]["seq"]:
+        flaw = f"has seq {value['seq']} after {before[-1]['seq']}"
+    if flaw is not None:
+        raise JournalError(f"{path}:{number}:1: the entry {flaw}")
+    return value
+
+
+def _flaw(value: dict[str, Any]) -> str | None:
+    """Return what is wrong inside an entry, or None."""
+    told, decision, real = value["told"], value["decision"], value["real"]
+    if told is not None and not isinstance(told.get("status"), int):
+        return "has no status in told"
+    if decision is not None and "by" not in decision:
+        return "has no by in its decision"
+    if not isinstance(real.get("arrived"), _NUMBER) or "end" not in real:
+        return "has no arrived and end in real"
+    if (value["outcome"] is None) != (value["end"] is None):
+        return "has an end without an outcome, or an outcome without an end"
+    keys = {"kind", "object", "id", "at"}
+    if not all(isinstance(effect, dict) and keys <= set(effect) for effect in value["effects"]):
+        return "has an effect without kind, object, id and at"
+    return None

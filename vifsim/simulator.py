@@ -9,6 +9,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 
@@ -17,7 +18,7 @@ from aiohttp import web
 from vifsim import backend as backends
 from vifsim.backend import Change
 from vifsim.clock import SimClock
-from vifsim.errors import ControlFault, ScenarioError, UsageError
+from vifsim.errors import ControlFault, JournalError, ScenarioError, UsageError
 from vifsim.exchange import Facts
 from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.control import Access, Control
@@ -30,6 +31,7 @@ from vifsim.scenario.engine import Engine
 from vifsim.scenario.rule import Scenario
 from vifsim.scenario.schema import load_mapping, load_named, load_rule, load_text, merge
 from vifsim.scenario.world_schema import load_world
+from vifsim.scorecard import Run, score
 from vifsim.version import __version__
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
     from vifsim.backend import Backend
     from vifsim.clock import Mode
-    from vifsim.facade import Cloud
+    from vifsim.facade import Cloud, Scorecard
     from vifsim.model import World
     from vifsim.scenario.engine import State
     from vifsim.scenario.rule import Rule
@@ -139,6 +141,7 @@ class Simulator:
         self.journal = Journal(self.clock)
         self.edge = Edge(self.backend, self.journal, self.clock)
         self._added: list[Rule] = []
+        self._ever_added: dict[str, Rule] = {}
         self._removed: set[str] = set()
         self._engine: Engine | None = None
         self._control = Control(self, access or Access())
@@ -400,6 +403,7 @@ class Simulator:
             rule, existing_ids=taken, phases=phases, numbers_are_seconds=numbers_are_seconds
         )
         self._added.append(made)
+        self._ever_added[made.id] = made
         self._install(self.faults.state)
         return made
 
@@ -626,6 +630,59 @@ class Simulator:
             "speed": self.clock.speed,
             "started": self.clock.utc(0.0).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
+
+    # ── scorecard ──
+
+    def run_so_far(self) -> Run:
+        """Return what has happened so far, to be judged; no client's end is known."""
+        return Run(
+            entries=self.journal.documents(self.journal),
+            seed=self.seed,
+            scenario=self.scenario,
+            settings=self.backend.settings,
+            rules=(*self._ever_added.values(), *self._rules()),
+            clock=self.clock.mode,
+            speed=self.clock.speed,
+            dropped=self.journal.dropped,
+        )
+
+    def scorecard_document(self) -> dict[str, Any]:
+        """Return how well the clients of this simulator have coped so far."""
+        return score(self.run_so_far())
+
+    def scorecard(self) -> Scorecard:
+        """Return the same as a value, with `require`."""
+        from vifsim.facade import Scorecard  # noqa: PLC0415 -- only a caller in Python needs it
+
+        return Scorecard(self.scorecard_document())
+
+
+def exported_run(
+    header: Mapping[str, Any],
+    entries: Sequence[Mapping[str, Any]],
+    client: Mapping[str, Any] | None,
+) -> Run:
+    """Return the run of a journal's export, to be judged.
+
+    Raises:
+        JournalError: the scenario in its header is not sound.
+    """
+    name, text = header["scenario"]["name"], header["scenario"]["text"]
+    try:
+        scenario = load_text(text, source=name) if text.strip() else Scenario(name=name)
+        settings = load_world(scenario.world, header["seed"]).settings
+    except ScenarioError as exc:
+        raise JournalError(f"the scenario in the journal's header is not sound: {exc}") from exc
+    return Run(
+        entries=entries,
+        seed=header["seed"],
+        scenario=replace(scenario, name=name),
+        settings=settings,
+        clock=header["clock"],
+        speed=header["speed"],
+        client=client,
+        dropped=header.get("dropped", 0),
+    )
 
 
 SIMULATOR = web.AppKey("vifsim.simulator", Simulator)

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "demo": "watch a careful client meet a careless cloud",
     "serve": "run a simulated cloud until it is stopped",
     "scenarios": "list, show, check and plan scenarios",
+    "scorecard": "say how well the client of an exported journal copes",
     "backends": "list the backends that are installed",
     "amend": "change a running cloud by hand",
     "snapshot": "save or load a running cloud",

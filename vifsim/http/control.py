@@ -94,6 +94,9 @@ class Controls(Protocol):
     async def advance_clock(self, by: str) -> None:
         """Move the clock ahead."""
 
+    def scorecard_document(self) -> dict[str, Any]:
+        """Return how well clients have coped so far."""
+
     def explain(self, seq: int) -> dict[str, Any]:
         """Return every rule's look at one call."""
 
@@ -256,6 +259,7 @@ class Control:
             "/clock/advance": {"POST": self.post_advance},
             "/journal": {"GET": self.get_journal, "DELETE": self.delete_journal},
             "/journal/export": {"GET": self.get_export},
+            "/scorecard": {"GET": self.get_scorecard},
             "/explain": {"GET": self.get_never_fired},
             "/explain/{seq}": {"GET": self.get_explain},
         }
@@ -426,6 +430,10 @@ class Control:
         )
 
     # ── explain ──
+
+    async def get_scorecard(self, _: web.Request) -> web.Response:
+        """Answer GET `scorecard`."""
+        return answer(self._controls.scorecard_document())
 
     async def get_explain(self, request: web.Request) -> web.Response:
         """Answer GET `explain/{seq}`."""
