@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -39,6 +40,7 @@ HTML_TYPE = "text/html; charset=UTF-8"
 XML_TYPE = "application/xml"
 
 MALFORMED = "Malformed request body"
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(slots=True)
@@ -83,6 +85,7 @@ class BodySchema(Schema):
     """
 
     malformed: ClassVar[str] = MALFORMED
+    error_messages = {"type": "is not an object"}  # noqa: RUF012 -- marshmallow's own attribute
 
     class Meta:
         """Options."""
@@ -172,7 +175,7 @@ def whole_number(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name)
     if text is None:
         return None
-    if not text.lstrip("-").isascii() or not text.lstrip("-").isdigit() or len(text) > 18:
+    if not _WHOLE.fullmatch(text):
         raise BadRequest(f"{name} param must be an integer")
     if int(text) < 0:
         raise BadRequest(f"{name} param must be positive")

@@ -60,9 +60,7 @@ class NewInterfaceSchema(BodySchema):
 class CreateInterfaceSchema(BodySchema):
     """The body of `create_virtual_interface`."""
 
-    virtual_interface = fields.Nested(
-        NewInterfaceSchema, required=True, error_messages=REQUIRED | {"type": "is not an object"}
-    )
+    virtual_interface = fields.Nested(NewInterfaceSchema, required=True, error_messages=REQUIRED)
 
     @post_load
     def _network_id(self, data: dict[str, Any], **_: object) -> NetworkId:
@@ -88,9 +86,7 @@ class NewNetworkSchema(BodySchema):
 class CreateNetworkSchema(BodySchema):
     """The body of `create_network`."""
 
-    network = fields.Nested(
-        NewNetworkSchema, required=True, error_messages=REQUIRED | {"type": "is not an object"}
-    )
+    network = fields.Nested(NewNetworkSchema, required=True, error_messages=REQUIRED)
 
     @post_load
     def _checked(self, data: dict[str, Any], **_: object) -> tuple[str, str]:

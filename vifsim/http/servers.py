@@ -100,9 +100,7 @@ class NewServerSchema(BodySchema):
 class CreateServerSchema(BodySchema):
     """The body of `create_server`."""
 
-    server = fields.Nested(
-        NewServerSchema, required=True, error_messages=REQUIRED | {"type": "is not an object"}
-    )
+    server = fields.Nested(NewServerSchema, required=True, error_messages=REQUIRED)
 
     @post_load
     def _checked(self, data: dict[str, Any], **_: object) -> NewServer:
