@@ -31,7 +31,6 @@ from vifsim.scenario.engine import Engine
 from vifsim.scenario.rule import Scenario
 from vifsim.scenario.schema import load_mapping, load_named, load_rule, load_text, merge
 from vifsim.scenario.world_schema import load_world
-from vifsim.scorecard import Run, score
 from vifsim.version import __version__
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from vifsim.model import World
     from vifsim.scenario.engine import State
     from vifsim.scenario.rule import Rule
+    from vifsim.scorecard import Run
 
 ScenarioSource = str | os.PathLike[str] | Mapping[str, Any]
 ScenarioArgument = ScenarioSource | Sequence[ScenarioSource] | None
@@ -635,6 +635,8 @@ class Simulator:
 
     def run_so_far(self) -> Run:
         """Return what has happened so far, to be judged; no client's end is known."""
+        from vifsim.scorecard import Run  # noqa: PLC0415 -- only a verdict needs it
+
         return Run(
             entries=self.journal.documents(self.journal),
             seed=self.seed,
@@ -648,6 +650,8 @@ class Simulator:
 
     def scorecard_document(self) -> dict[str, Any]:
         """Return how well the clients of this simulator have coped so far."""
+        from vifsim.scorecard import score  # noqa: PLC0415 -- only a verdict needs it
+
         return score(self.run_so_far())
 
     def scorecard(self) -> Scorecard:
@@ -667,6 +671,8 @@ def exported_run(
     Raises:
         JournalError: the scenario in its header is not sound.
     """
+    from vifsim.scorecard import Run  # noqa: PLC0415 -- only a verdict needs it
+
     name, text = header["scenario"]["name"], header["scenario"]["text"]
     try:
         scenario = load_text(text, source=name) if text.strip() else Scenario(name=name)

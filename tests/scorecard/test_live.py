@@ -50,8 +50,8 @@ def test_a_required_rule_must_have_been_exercised(vifsim: Cloud) -> None:
 
 
 def test_a_required_rule_that_does_not_exist_is_named(vifsim: Cloud) -> None:
-    with pytest.raises(UsageError, match=r"no rule no_leaks \(did you mean no_leaked_interface"):
-        vifsim.scorecard().require("no_leaks")
+    with pytest.raises(UsageError, match=r"no rule no_leaked_iface \(did you mean"):
+        vifsim.scorecard().require("no_leaked_iface")
 
 
 def test_rules_that_are_gone_again_are_still_known(vifsim: Cloud) -> None:

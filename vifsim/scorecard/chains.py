@@ -12,7 +12,7 @@ import heapq
 import math
 from bisect import bisect_left
 from collections import defaultdict
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ IMMEDIATE = 0.05
 """A wait below this, seconds, is no wait."""
 
 _MOST_CANDIDATES = 64
+_MOST_TOKENS = 32
 _BURST = 5
 _EVEN = 0.2
 _APART = 5.0
@@ -170,22 +171,28 @@ class _Waiting:
 
     def put(self, chain: Chain) -> None:
         self.rank += 1
-        heap = self.heaps.setdefault(chain.last.token, [])
+        heap = self.heaps.pop(chain.last.token, [])
+        self.heaps[chain.last.token] = heap  # the tokens of the latest failures stand last
         heapq.heappush(heap, (chain.last.ended, self.rank, chain))
 
     def take(self, attempt: Attempt, window: float, lives: Lives) -> Chain | None:
         """Take the chain that an attempt continues: of those it can, the one that failed first."""
-        tokens = [attempt.token] if attempt.token in self.heaps else []
-        tokens += [token for token in self.heaps if token != attempt.token]
-        for token in tokens:
-            heap = self.heaps[token]
+        for token in self._tokens(attempt):
+            heap = self.heaps.get(token, [])
             while heap and _over(heap[0][2].last, attempt, window):
                 heapq.heappop(heap)
             if heap and _can_follow(heap[0][2].last, attempt, lives):
                 chain = heapq.heappop(heap)[2]
                 _note_candidates(chain, attempt, heap)
                 return chain
+            if not heap:
+                self.heaps.pop(token, None)
         return None
+
+    def _tokens(self, attempt: Attempt) -> list[str | None]:
+        """Return the attempt's own token, then the latest others that it may be the heir of."""
+        latest = islice(reversed(self.heaps), _MOST_TOKENS)
+        return [attempt.token, *(token for token in latest if token != attempt.token)]
 
 
 def _over(last: Attempt, attempt: Attempt, window: float) -> bool:
