@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -30,6 +31,10 @@ ADDED_NETWORK = "1f7920d3-0e63-4fec-a1cb-f7916671e8eb"
 PUBLIC = "00000000-0000-0000-0000-000000000000"
 PRIVATE = "11111111-1111-1111-1111-111111111111"
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
+
+
+_LARGE = 1024 * 1024
+"""Bytes that aiohttp's client wants to be given as a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class Api:
         path: str,
         body: Any = None,
         *,
-        data: bytes | AsyncIterator[bytes] | None = None,
+        data: bytes | BytesIO | AsyncIterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Told:
         """Send one request; `body` goes as JSON, `data` as it is."""
@@ -86,6 +91,8 @@ class Api:
         if body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
+        if isinstance(data, bytes) and len(data) > _LARGE:
+            data = BytesIO(data)
         async with self._session.request(
             method,
             URL(self.url + path, encoded=True),

@@ -6,7 +6,6 @@ The house rule: nothing is decided here; who knows what is told, and who needs w
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -53,6 +52,8 @@ SIMULATOR: web.AppKey[Simulator]
 
 _BACKLOG = 4096
 """Connections that may wait to be accepted: a burst of thousands is refused otherwise."""
+
+_LONGEST_OFFSET = 30 * 366 * 86400.0
 
 _WORLD_LISTS = ("tenants", "servers", "networks", "virtual_interfaces")
 
@@ -517,9 +518,10 @@ class Simulator:
             ControlFault: 400 or 409; nothing is changed.
         """
         try:
-            part, offset = snapshot["scenario"], float(snapshot["clock"]["offset"])
+            part, offset = snapshot["scenario"], _offset(snapshot)
             scenario, added = _read_part(part)
-        except (KeyError, TypeError, ValueError) as exc:
+            _check_state(_moved(part["state"], self.clock.now()))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
             raise ControlFault(400, f"not a snapshot: {type(exc).__name__} {exc}") from exc
         await self.backend.restore(dict(snapshot))
         self.clock.shift_to_offset(offset)
@@ -590,9 +592,12 @@ class Simulator:
         """Move the clock ahead and run everything that falls due on the way.
 
         Raises:
-            ControlFault: 400, not a duration.
+            ControlFault: 400, not a duration, or further than a date can be told.
         """
-        await self.clock.advance(_seconds(by))
+        seconds = _seconds(by)
+        if not self.clock.offset + seconds < _LONGEST_OFFSET:
+            raise ControlFault(400, f"{by} is too far: the clock goes 30 years ahead at most")
+        await self.clock.advance(seconds)
         self._install(self.faults.state)
 
     # ── explain ──
@@ -739,11 +744,11 @@ def _checked_mode(mode: str, speed: float | None, error: Any) -> tuple[Mode, flo
         text = f"clock mode {mode!r} is none of real, scaled, manual"
         raise error(400, text) if error is ControlFault else error(text)
     if mode == "scaled":
-        speed = 1.0 if speed is None else float(speed)
-        if not 0 < speed <= 1e6 or math.isnan(speed):
-            text = f"speed {speed:g} is not above 0 and up to 1000000"
+        speed = 1.0 if speed is None else speed
+        if not 0 < speed <= 1e6:
+            text = f"speed {speed} is not above 0 and up to 1000000"
             raise error(400, text) if error is ControlFault else error(text)
-        return "scaled", speed
+        return "scaled", float(speed)
     if speed is not None and speed != 1:
         text = "speed goes with the scaled clock"
         raise error(400, text) if error is ControlFault else error(text)
@@ -804,6 +809,31 @@ def _moved(state: Mapping[str, Any], now: float) -> dict[str, Any]:
             if key in counted:
                 counted[key] = [at + shift for at in counted[key]]
     return dict(moved)
+
+
+def _offset(snapshot: Mapping[str, Any]) -> float:
+    """Return how far a snapshot's date is ahead, seconds.
+
+    Raises:
+        ValueError: further than a date can be told.
+    """
+    offset = float(snapshot["clock"]["offset"])
+    if not abs(offset) < _LONGEST_OFFSET:
+        raise ValueError(f"offset {offset} is further than 30 years")
+    return offset
+
+
+def _check_state(state: Mapping[str, Any]) -> None:
+    """Refuse what no engine could have counted.
+
+    Raises:
+        ValueError: it is none of an engine's states.
+    """
+    counts = [state["calls"], *state["arrivals"].values()]
+    for counted in state["rules"].values():
+        counts += [counted["matched"], counted["fired"]]
+    if not all(type(count) is int for count in counts):
+        raise ValueError("the scenario's state holds counts that are no numbers")
 
 
 def _look(look: Any) -> dict[str, Any]:

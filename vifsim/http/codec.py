@@ -93,7 +93,12 @@ class BodySchema(Schema):
         unknown = EXCLUDE
 
 
-def _no_constant(text: str) -> float:
+def no_constant(text: str) -> float:
+    """Refuse NaN and Infinity, which are no JSON.
+
+    Raises:
+        ValueError: always.
+    """
     raise ValueError(text)
 
 
@@ -107,7 +112,7 @@ def parse_json(raw: bytes, malformed: str = MALFORMED) -> Any:
     if not raw.strip():
         raise BadRequest(f"{malformed}: it is empty")
     try:
-        value = json.loads(raw.decode(), parse_constant=_no_constant)
+        value = json.loads(raw.decode(), parse_constant=no_constant)
         if b"\\u" in raw:
             # An escape can hold half a surrogate pair, which is no text that a store could keep.
             json.dumps(value, ensure_ascii=False).encode()

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http_exceptions import PayloadEncodingError
 
 from vifsim.errors import ControlFault, Problem, ScenarioError, UsageError
+from vifsim.http.codec import no_constant
 
 if TYPE_CHECKING:
     from vifsim.clock import Clock
@@ -473,6 +475,8 @@ async def _body(request: web.Request, most: int) -> bytes:
         return await request.clone(client_max_size=most).read()
     except web.HTTPRequestEntityTooLarge as exc:
         raise fault from exc
+    except (web.RequestPayloadError, PayloadEncodingError) as exc:
+        raise ControlFault(400, f"the body is broken: {exc}") from exc
 
 
 def _check_type(request: web.Request, known: frozenset[str]) -> None:
@@ -490,7 +494,7 @@ def _text(raw: bytes) -> str:
 
 def _parsed(raw: bytes) -> Any:
     try:
-        return json.loads(_text(raw))
+        return json.loads(_text(raw), parse_constant=no_constant)
     except (ValueError, RecursionError) as exc:
         raise ControlFault(400, f"the body is not JSON: {exc}") from exc
 
