@@ -6,6 +6,7 @@ Source: API contract, section 10 (docs/api.md); docs/symptoms.md tells the same 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -324,3 +325,20 @@ async def test_symptom_18_a_network_takes_as_many_servers_as_the_quota_says(
 
 async def test_symptom_19_an_attach_answers_200(api: Api) -> None:
     assert (await api.attach()).status == 200
+
+
+# ── the page that tells users ──
+
+PAGE = (Path(__file__).parents[2] / "docs" / "symptoms.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+def test_a_scenario_on_the_page_of_symptoms_is_sound(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "saved.yaml"
+    file.write_text(text)
+
+    assert Simulator(scenario=file).scenario.text == text
+
+
+def test_the_page_tells_every_symptom() -> None:
+    assert re.findall(r"^## (\d+) ", PAGE, re.MULTILINE) == [str(n) for n in range(1, 20)]

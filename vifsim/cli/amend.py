@@ -11,6 +11,9 @@ from vifsim.errors import UsageError
 if TYPE_CHECKING:
     import argparse
 
+_NAMES = frozenset({"tenant", "server", "network", "user"})
+"""Values that are texts even where they are digits, as the id of a tenant is."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
@@ -37,6 +40,8 @@ def _pair(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise UsageError(f"{text} is no KEY=VALUE")
+    if key in _NAMES:
+        return key, value
     try:
         return key, json.loads(value)
     except ValueError:
