@@ -622,6 +622,19 @@ class Simulator:
         found = self._engine.never_fired(self.faults.state)
         return {"never_fired": [{"rule": rule, "stopped_at": stops} for rule, stops in found]}
 
+    def openapi_document(self) -> dict[str, Any]:
+        """Return the OpenAPI document of the simulated API and the control API.
+
+        Raises:
+            ControlFault: 501, apispec is not installed.
+        """
+        from vifsim.http.openapi import document  # noqa: PLC0415 -- only who asks for it needs it
+
+        try:
+            return document()
+        except UsageError as exc:
+            raise ControlFault(501, str(exc)) from exc
+
     def export_header(self) -> dict[str, Any]:
         """Return the first line of a journal export."""
         return {

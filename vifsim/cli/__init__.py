@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "scenarios": "list, show, check and plan scenarios",
     "scorecard": "say how well the client of an exported journal copes",
     "backends": "list the backends that are installed",
+    "openapi": "print the OpenAPI document of both APIs",
     "amend": "change a running cloud by hand",
     "snapshot": "save or load a running cloud",
 }

@@ -36,6 +36,7 @@ class Route:
 
     Attributes:
         template: the bare path; a compute path is served below `/v2/{tenant_id}` as well.
+        form: what tells this path from the operation's first one, or "".
         needs_token: whether a call without a good token is refused.
         schema: of the body, where one is needed.
         read_query: makes values of the query, where some are known.
@@ -46,6 +47,7 @@ class Route:
     method: str
     template: str
     handler: Handler
+    form: str = ""
     service: Service = "compute"
     needs_token: bool = True
     schema: type[BodySchema] | None = None
@@ -56,11 +58,11 @@ class Route:
 def _versions() -> list[Route]:
     open_ = {"service": "version", "needs_token": False}
     return [
-        Route(operation=operation, method="GET", template=path, handler=handler, **open_)  # type: ignore[arg-type]  # the two values are of their types
-        for operation, path, handler in (
-            ("list_versions", "/", identity.list_versions),
-            ("get_version", "/v2", identity.get_compute_version),
-            ("get_version", "/v2.0", identity.get_identity_version),
+        Route(operation=operation, method="GET", template=path, handler=handler, form=form, **open_)  # type: ignore[arg-type]  # the two values are of their types
+        for operation, path, handler, form in (
+            ("list_versions", "/", identity.list_versions, ""),
+            ("get_version", "/v2", identity.get_compute_version, ""),
+            ("get_version", "/v2.0", identity.get_identity_version, "identity"),
         )
     ]
 
@@ -157,6 +159,7 @@ ROUTES: tuple[Route, ...] = (
         operation="list_addresses",
         method="GET",
         template="/servers/{server_id}/ips/{label}",
+        form="by_label",
         handler=servers.list_addresses,
     ),
     Route(operation="get_limits", method="GET", template="/limits", handler=servers.get_limits),
@@ -170,6 +173,7 @@ ROUTES: tuple[Route, ...] = (
         operation="list_extensions",
         method="GET",
         template="/extensions/{alias}",
+        form="by_alias",
         handler=identity.list_extensions,
     ),
     Route(
@@ -185,6 +189,7 @@ ROUTES: tuple[Route, ...] = (
         operation="revoke_token",
         method="DELETE",
         template="/v2.0/tokens",
+        form="own",
         handler=identity.revoke_token,
         service="identity",
     ),
@@ -220,6 +225,7 @@ ROUTES: tuple[Route, ...] = (
         operation="list_extensions",
         method="GET",
         template="/v2.0/extensions",
+        form="identity",
         handler=identity.list_identity_extensions,
         service="identity",
     ),
@@ -227,6 +233,7 @@ ROUTES: tuple[Route, ...] = (
         operation="list_extensions",
         method="GET",
         template="/v2.0/extensions/{alias}",
+        form="identity.by_alias",
         handler=identity.list_identity_extensions,
         service="identity",
     ),

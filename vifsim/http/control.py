@@ -108,6 +108,9 @@ class Controls(Protocol):
     async def ids_named(self, kind: str, name: str) -> list[str]:
         """Return the ids of what has this name, label or id."""
 
+    def openapi_document(self) -> dict[str, Any]:
+        """Return the OpenAPI document of both APIs."""
+
     def export_header(self) -> dict[str, Any]:
         """Return the first line of a journal export."""
 
@@ -264,6 +267,7 @@ class Control:
             "/scorecard": {"GET": self.get_scorecard},
             "/explain": {"GET": self.get_never_fired},
             "/explain/{seq}": {"GET": self.get_explain},
+            "/openapi.json": {"GET": self.get_openapi},
         }
 
     def _guarded(self, handler: Handler, query_keys: frozenset[str] | None = None) -> Handler:
@@ -430,6 +434,10 @@ class Control:
             body="".join(f"{line}\n" for line in lines).encode(),
             content_type="application/x-ndjson",
         )
+
+    async def get_openapi(self, _: web.Request) -> web.Response:
+        """Answer GET `openapi.json`."""
+        return answer(self._controls.openapi_document())
 
     # ── explain ──
 

@@ -77,7 +77,6 @@ class NewServerSchema(BodySchema):
                 "required": ["uuid"],
                 "properties": {"uuid": {"type": "string", "format": "uuid"}},
             },
-            "nullable": True,
         },
     )
     disk_config = fields.String(data_key="OS-DCF:diskConfig", load_default="AUTO")

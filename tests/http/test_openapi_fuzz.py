@@ -1,0 +1,56 @@
+"""Requests made up from the OpenAPI document: none is a defect, each answer is a documented one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from vifsim.http.openapi import document
+
+if TYPE_CHECKING:
+    from vifsim.facade import Cloud
+
+CHECKED = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+SCHEMA = schemathesis.openapi.from_dict(document())
+HOW = settings(
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def fuzz(case: schemathesis.Case[Any], cloud: Cloud) -> None:
+    response = case.call(base_url=cloud.url, headers={"X-Auth-Token": cloud.token})
+    case.validate_response(response, checks=CHECKED)
+    if case.operation.path.startswith(("/v2.0/tokens", "/_vifsim/amend")):
+        cloud.reset()  # it may have ended the token
+
+
+@SCHEMA.parametrize()
+@settings(HOW, max_examples=5)
+def test_no_request_is_a_defect(case: schemathesis.Case[Any], vifsim: Cloud) -> None:
+    fuzz(case, vifsim)
+
+
+@pytest.mark.long
+@SCHEMA.parametrize()
+@settings(HOW, max_examples=150)
+def test_no_request_of_ten_thousand_is_a_defect(
+    case: schemathesis.Case[Any], vifsim: Cloud
+) -> None:
+    fuzz(case, vifsim)
