@@ -82,6 +82,15 @@ def test_a_list_that_fails_shows_nothing(tape: Tape) -> None:
     assert tape.verdict("R08") == "fail"
 
 
+def test_a_list_just_before_a_quick_clients_lost_create_shows_nothing(tape: Tape) -> None:
+    tape.call(LIST, took=0.0002)
+    tape.call(ATTACH, None, after=0.0001, took=0.0002, outcome="server_cut", made="i1", by="lost")
+    tape.call(ATTACH, 409, after=0.0001)
+
+    assert tape.verdict("R08") == "fail"
+    assert tape.verdict("R09") == "fail"
+
+
 def test_a_head_shows_nothing(tape: Tape) -> None:
     lose_a_create(tape)
     tape.call(LIST, method="HEAD")

@@ -290,11 +290,19 @@ def test_waiting_for_a_thing_to_appear_is_no_endless_retry(tape: Tape) -> None:
 
 def test_a_library_that_sends_again_by_itself_counts_once(tape: Tape) -> None:
     for number in range(8):
-        tape.call(LIST, None, outcome="server_cut", conn=2 * number, after=1.0)
-        tape.call(LIST, None, outcome="server_cut", conn=2 * number + 1, after=0.001)
+        tape.call("get_server", conn=number)
+        tape.call(LIST, None, outcome="server_cut", conn=number, after=1.0)
+        tape.call(LIST, None, outcome="server_cut", conn=number + 1, after=0.001)
 
     assert tape.verdict("R03") == "pass"
     assert tape.verdict("R04") == "pass"
+
+
+def test_a_client_that_never_keeps_a_connection_sends_again_by_itself(tape: Tape) -> None:
+    for number in range(8):
+        tape.call(LIST, None, outcome="server_cut", conn=number, after=0.001)
+
+    assert tape.verdict("R04") == "fail"
 
 
 # ── R04 ──────────────────────────────────────────────────────────────────────────────────────────

@@ -74,6 +74,7 @@ class Attempt:
     """One request and what came of it.
 
     Attributes:
+        kept: whether its connection had served a call before.
         arrived, end: the client's seconds; `end` is None while it is under way.
         at: when it arrived on the simulator's clock.
         status: that the client was told, None for no answer.
@@ -99,6 +100,7 @@ class Attempt:
     interface: str | None
     digest: str | None
     conn: int
+    kept: bool
     arrived: float
     end: float | None
     at: float
@@ -200,12 +202,23 @@ def read_attempts(run: Run, rules: Mapping[str, Rule]) -> list[Attempt]:
     """Return the attempts of a run, in the order in which they arrived."""
     times = _client_times(run)
     tenants = _tenants_of_tokens(run.entries)
+    kept = _kept(run.entries)
     attempts = [
-        _attempt(entry, moment, run, rules.get(_by(entry) or ""), tenants)
-        for entry, moment in zip(run.entries, times, strict=True)
+        _attempt(entry, place, run, rules.get(_by(entry) or ""), tenants)
+        for entry, place in zip(run.entries, zip(times, kept, strict=True), strict=True)
     ]
     attempts.sort(key=lambda attempt: (attempt.arrived, attempt.seq))
     return attempts
+
+
+def _kept(entries: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Return for each entry whether its connection had served a call before."""
+    seen: set[int] = set()
+    kept: list[bool] = []
+    for entry in entries:
+        kept.append(entry["conn"] in seen)
+        seen.add(entry["conn"])
+    return kept
 
 
 def _by(entry: Mapping[str, Any]) -> str | None:
@@ -257,7 +270,7 @@ def _joined_times(entries: Sequence[Mapping[str, Any]]) -> list[tuple[float, flo
 
 def _attempt(
     entry: Mapping[str, Any],
-    moment: tuple[float, float | None],
+    place: tuple[tuple[float, float | None], bool],
     run: Run,
     rule: Rule | None,
     tenants: Mapping[str, str],
@@ -267,7 +280,7 @@ def _attempt(
     token = entry["token_id"]
     retry_after = told.get("retry_after")
     late = decision.get("delay_before", 0.0) + decision.get("delay_after", 0.0)
-    arrived, end = moment
+    (arrived, end), kept = place
     return Attempt(
         seq=entry["seq"],
         operation=entry["operation"],
@@ -280,6 +293,7 @@ def _attempt(
         interface=entry["interface"],
         digest=entry["body_digest"],
         conn=entry["conn"],
+        kept=kept,
         arrived=arrived,
         end=end if entry["outcome"] is not None else None,
         at=entry["arrived"],

@@ -106,7 +106,8 @@ def is_resend(x: Attempt, y: Attempt) -> bool:
     that was kept dies under it; the client's own code learns nothing of it.
     """
     return (
-        x.outcome == "server_cut"
+        x.kept
+        and x.outcome == "server_cut"
         and x.status is None
         and x.method in {"GET", "HEAD", "PUT", "DELETE"}
         and x.conn != y.conn
@@ -199,9 +200,14 @@ def _over(last: Attempt, attempt: Attempt, window: float) -> bool:
     return attempt.arrived - last.ended > max(window, (last.retry_after or 0.0) + 60.0)
 
 
+def slack_after(x: Attempt) -> float:
+    """Return by how much the stamp of an attempt's end may be behind the client's next call."""
+    return GONE_SLACK if x.outcome == "client_gone" else SLACK
+
+
 def _can_follow(last: Attempt, attempt: Attempt, lives: Lives) -> bool:
-    slack = GONE_SLACK if last.outcome == "client_gone" else SLACK
-    return last.ended <= attempt.arrived + slack and lives.hands_over(last, attempt)
+    late = last.ended > attempt.arrived + slack_after(last)
+    return not late and lives.hands_over(last, attempt)
 
 
 def _returns(last: Attempt) -> float:

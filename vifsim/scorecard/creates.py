@@ -38,9 +38,8 @@ def _lost(traffic: Traffic) -> list[Attempt]:
 def _next_create(traffic: Traffic, x: Attempt) -> Attempt | None:
     """Return the next create on the same server, of this or, as a substitute, another interface."""
     window = traffic.threshold("window")
-    start = x.ended - SLACK
-    for y in traffic.creates[x.server or ""].between(start, start + window):
-        if y.seq != x.seq and y.status != 401 and traffic.same_actor(x, y):
+    for y in traffic.creates[x.server or ""].after(x, x.ended + window):
+        if y.status != 401 and traffic.same_actor(x, y):
             return y
     return None
 
@@ -50,7 +49,7 @@ def _listed(traffic: Traffic, x: Attempt, until: float) -> Attempt | None:
     lists = traffic.lists.get(x.server or "")
     if lists is None:
         return None
-    return next(lists.between(x.ended - SLACK, until), None)
+    return next(lists.after(x, until), None)
 
 
 def no_blind_recreate(traffic: Traffic) -> Iterator[Finding]:
@@ -164,7 +163,7 @@ def _leak_reason(traffic: Traffic, left: Mapping[str, Attempt], meant: int) -> s
     interface, x = next(iter(left.items()))
     answered = f"answered {x.status}" if x.status else "got no answer"
     ended = ", then the client was ended from outside" if traffic.killed else ""
-    later = [a for a in traffic.by_server[x.server or ""].since(x.ended - SLACK) if a.failed]
+    later = [a for a in traffic.by_server[x.server or ""].after(x) if a.failed]
     met = f", then {later[-1].operation} got {later[-1].status or 'no answer'}" if later else ""
     more = f" ({meant} meant)" if meant else ""
     return f"{len(left)} left{more}: {interface}: create {answered}{met}{ended}"
@@ -232,10 +231,7 @@ def _hidden(traffic: Traffic, x: Attempt, lag: float) -> Attempt | None:
 
 def _tolerated(traffic: Traffic, made: Attempt, x: Attempt) -> Finding:
     proof = evidence([made.seq, x.seq], fault=x.by)
-    following = [
-        a for a in traffic.by_server[x.server or ""].since(x.ended - SLACK) if a.seq > x.seq
-    ]
-    for y in following:
+    for y in traffic.by_server[x.server or ""].after(x):
         if is_list(y) and wait(x, y) >= IMMEDIATE:
             return passed("a list that lagged behind was asked again", {**proof, "again": y.seq})
         if y.operation == ATTACH and y.network == made.network and y.network is not None:

@@ -18,14 +18,13 @@ from vifsim.scenario.rule import Limit
 from vifsim.scorecard.attempts import REFUSALS
 from vifsim.scorecard.chains import (
     IMMEDIATE,
-    SLACK,
     retry_waits,
     wait,
     without_leading_immediate,
 )
 from vifsim.scorecard.findings import evidence, failed, passed, unclear
 from vifsim.scorecard.herds import added_spread, herds_of
-from vifsim.scorecard.traffic import ATTACH, DETACH, first_fault, seqs
+from vifsim.scorecard.traffic import ATTACH, DETACH, LIST, first_fault, seqs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -214,8 +213,8 @@ def _once(traffic: Traffic, chain: Chain, x: Attempt) -> Finding:
 def _looked_instead(traffic: Traffic, x: Attempt) -> bool:
     if x.operation not in {ATTACH, DETACH}:
         return False
-    lists = traffic.lists.get(x.server or "")
-    return lists is not None and any(True for _ in lists.since(x.ended - SLACK))
+    later = traffic.by_server[x.server or ""].after(x)
+    return any(y.operation == LIST and y.reads for y in later)
 
 
 # ── R03 retries_capped ───────────────────────────────────────────────────────────────────────────
@@ -228,7 +227,8 @@ def retries_capped(traffic: Traffic) -> Iterator[Finding]:
         failures = _consecutive_failures(traffic, chain)
         if not failures or len(chain) < 2:
             continue
-        if len(failures) <= most and not chain.last.failed:
+        over = not chain.last.failed or _is_done(chain)
+        if len(failures) <= most and over:
             continue
         yield _capped(traffic, chain, failures, most)
 
@@ -250,6 +250,11 @@ def _consecutive_failures(traffic: Traffic, chain: Chain) -> list[Attempt]:
             continue
         counted.append(x)
     return counted
+
+
+def _is_done(chain: Chain) -> bool:
+    """Return whether a chain ends with the 404 of a repeated delete, which is a success."""
+    return chain.last.method == "DELETE" and chain.last.status == 404
 
 
 def _awaits(x: Attempt) -> bool:

@@ -171,7 +171,7 @@ def _reauthenticated(traffic: Traffic, death: _Death) -> Finding:
         return _no_login(traffic, x, proof)
     if not good:
         return unclear("inconclusive: it tried to log in, but no log-in succeeded", proof)
-    after = [a for a in traffic.everything.since(good[0].ended - SLACK) if a.done]
+    after = [a for a in traffic.everything.since(good[0].ended) if a.done]
     answered = next((a for a in after if a.status not in {None, 401}), None)
     if answered is not None:
         return passed(
@@ -202,7 +202,7 @@ def dead_token_not_reused(traffic: Traffic) -> Iterator[Finding]:
 def _reused(traffic: Traffic, death: _Death) -> Finding:
     x = death.refused[0]
     for y in death.later:
-        if y.arrived <= death.at + SLACK or _is_fresh_again(traffic, death, y):
+        if y.arrived <= death.at or _is_fresh_again(traffic, death, y):
             continue
         known = _knows(traffic, death, y)
         if known is not None:
@@ -216,7 +216,7 @@ def _reused(traffic: Traffic, death: _Death) -> Finding:
 def _is_fresh_again(traffic: Traffic, death: _Death, y: Attempt) -> bool:
     """Return whether a log-in in between may have handed the same token out again."""
     return any(
-        login.succeeded and not login.committed and death.at - SLACK <= login.arrived <= y.arrived
+        login.succeeded and not login.committed and death.at <= login.arrived <= y.arrived
         for login in traffic.logins
     )
 
@@ -251,7 +251,7 @@ def _storms(traffic: Traffic, deaths: list[_Death]) -> Iterator[Finding]:
 
 def _storm(burst: list[tuple[float, int, str]], logins: list[Attempt]) -> Iterator[Finding]:
     start, end = burst[0][0], burst[-1][0]
-    within = [a for a in logins if start - SLACK <= a.arrived <= end + _BURST][: len(burst)]
+    within = [a for a in logins if start <= a.arrived <= end + _BURST][: len(burst)]
     allowed = 1 + len({token for _, _, token in burst})
     if len(within) > allowed:
         proof = evidence(

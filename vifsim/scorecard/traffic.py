@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from vifsim.scorecard.attempts import read_attempts, rules_by_id
-from vifsim.scorecard.chains import GONE_SLACK, SLACK, Chain, Lives, chains_of
+from vifsim.scorecard.chains import GONE_SLACK, SLACK, Chain, Lives, chains_of, slack_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,6 +57,16 @@ class Index:
         """Yield those that arrived at a moment or later."""
         for index in range(bisect_left(self._times, moment), len(self.attempts)):
             yield self.attempts[index]
+
+    def after(self, x: Attempt, until: float = math.inf) -> Iterator[Attempt]:
+        """Yield those that came after the end of an attempt and before `until`.
+
+        A quick client's calls are closer together than stamps are exact: what was asked before the
+        attempt is left out by its number.
+        """
+        for attempt in self.between(x.ended - slack_after(x), until):
+            if attempt.seq > x.seq:
+                yield attempt
 
     def between(self, start: float, end: float) -> Iterator[Attempt]:
         """Yield those that arrived from `start` on and before `end`."""
@@ -213,8 +223,8 @@ class Traffic:
     def reread(self, x: Attempt, y: Attempt) -> list[Attempt]:
         """Return the reads of a server's state between an attempt and the next."""
         index = self.reads.get(x.server or "")
-        found = [] if index is None else list(index.between(x.ended - SLACK, y.arrived))
-        return found or list(self.wide_reads.between(x.ended - SLACK, y.arrived))
+        found = [] if index is None else list(index.after(x, y.arrived))
+        return found or list(self.wide_reads.after(x, y.arrived))
 
     def same_actor(self, x: Attempt, y: Attempt) -> bool:
         """Whether two attempts with these tokens can be one actor's."""
