@@ -59,7 +59,7 @@ border-left:3px double var(--bg)}.gone{background:var(--odd)}.open{background:va
 vertical-align:-.05rem}
 ol{padding-left:1.6rem;margin:.3rem 0}
 @media print{:root{--bg:#fff;--ink:#000;--dim:#444;--line:#999;--soft:#fff}
-body{max-width:none;padding:0}.rule,.row{break-inside:avoid}details>*{display:block}
+body{max-width:none;padding:0}.rule,.row{break-inside:avoid}details::details-content{content-visibility:visible;block-size:auto}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
 
