@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from statistics import NormalDist
 
 _MANTISSA = 53
+_STEP = 0x9E3779B97F4B
+_TAIL = (1 << 48) - 1
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -35,6 +37,24 @@ def identifier(seed: int, kind: str, number: int) -> str:
     text = blake2b(f"{seed}|{kind}|{number}".encode(), digest_size=16).hexdigest()
     variant = "89ab"[int(text[16], 16) & 3]
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+
+
+class RequestIds:
+    """The ids of a simulator's requests: `req-` and a UUID in version 4 form, by number.
+
+    They are made on the way of every request, so only the last group is counted out: by an odd
+    step around a space of 2^48, in which no number comes twice.
+    """
+
+    def __init__(self, seed: int) -> None:
+        first = identifier(seed, "request", 0)
+        self.seed = seed
+        self._head = f"req-{first[:24]}"
+        self._start = int(first[24:], 16)
+
+    def __call__(self, number: int) -> str:
+        """Return the id of the `number`-th request."""
+        return f"{self._head}{(self._start + number * _STEP) & _TAIL:012x}"
 
 
 def token_text(seed: int, number: int) -> str:

@@ -3,9 +3,12 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from vifsim.draws import RequestIds
 
 if TYPE_CHECKING:
     from tests.conftest import Api, ApiOf, Connect, MakeCloud, RawClient, Told
@@ -803,3 +806,24 @@ async def test_a_defect_is_a_plain_500_that_names_the_exception(
     assert "secret detail" in caplog.text
     assert cloud.edge.defects == 1
     cloud.edge.last_defect = None
+
+
+async def test_the_journal_keeps_each_requests_own_headers(api: Api, cloud: Simulator) -> None:
+    for agent in ("one", "two", "one"):
+        await api.get("/servers", headers={"User-Agent": agent, "Cookie": "secret"})
+
+    kept = [entry["headers"] for entry in cloud.journal.documents(cloud.journal)]
+
+    assert [headers["User-Agent"] for headers in kept] == ["one", "two", "one"]
+    assert not any("Cookie" in headers or "X-Auth-Token" in headers for headers in kept)
+
+
+def test_no_two_request_ids_are_alike() -> None:
+    ids, others = RequestIds(7), RequestIds(8)
+
+    found = {ids(number) for number in range(100_000)}
+
+    assert len(found) == 100_000
+    assert not found & {others(number) for number in range(1000)}
+    uuid = r"req-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    assert all(re.fullmatch(uuid, one) for one in (ids(0), ids(1), ids(99_999)))

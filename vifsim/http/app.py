@@ -27,6 +27,7 @@ Service = Literal["compute", "identity", "version"]
 
 _TENANT = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _OTHER_VERSIONS = re.compile(r"v1\.0|v1\.1|v2\.1|v3(\.\d+)?")
+_REMEMBERED = 4096
 _LOWER = frozenset({"server_id", "network_id", "interface_id"})
 
 
@@ -301,6 +302,7 @@ class Router:
 
     def __init__(self) -> None:
         self._root = _Node()
+        self._known: dict[tuple[str, str], Found] = {}
         for route in ROUTES:
             node = self._root
             for segment in _segments(route.template):
@@ -308,7 +310,22 @@ class Router:
             node.routes[route.method] = route
 
     def find(self, method: str, raw_path: str) -> Found:
-        """Return where a method and path lead; never raises."""
+        """Return where a method and path lead, not to be changed; never raises.
+
+        Paths that lead somewhere are remembered, but none that holds a token.
+        """
+        key = method, raw_path
+        found = self._known.get(key)
+        if found is not None:
+            return found
+        found = self._search(method, raw_path)
+        if found.refusal is None and found.service != "identity":
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key] = found
+        return found
+
+    def _search(self, method: str, raw_path: str) -> Found:
         segments, wants_xml = _split(raw_path)
         tenant = None
         if len(segments) > 2 and segments[0] == "v2" and _TENANT.fullmatch(segments[1]):

@@ -25,6 +25,8 @@ from vifsim.errors import ApiFault, BadRequest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiohttp import web
+
     from vifsim.backend import Backend
     from vifsim.clock import Clock
     from vifsim.errors import RetryAfter
@@ -47,19 +49,37 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}")
 class Asked:
     """One request, as a handler gets it: who asks, for what, of which backend.
 
-    `base` is the URL that the client used, without a slash at the end; `params` the parts of the
-    path, lower-case where they are ids; `body` and `page` what the route
-    made of the body and of the query.
+    `params` are the parts of the path, lower-case where they are ids; `path` is without version,
+    tenant, suffix and final slash; `body` and `page` are what the route made of the body and of the
+    query.
     """
 
     call: Call
     backend: Backend
-    base: str
+    request: web.Request
     params: dict[str, str]
-    query: Mapping[str, str]
     path: str
     body: Any = None
     page: Any = None
+
+    @property
+    def base(self) -> str:
+        """The URL under which the client reached us, without a slash at the end."""
+        return base_of(self.request)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the query."""
+        return self.request.query
+
+
+def base_of(request: web.Request) -> str:
+    """Return the URL under which a client reached us, without a slash at the end."""
+    host = request.headers.get("Host")
+    if not host:
+        name = request.transport.get_extra_info("sockname") if request.transport else None
+        host = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "localhost"
+    return f"{request.scheme}://{host}"
 
 
 @dataclass(slots=True)

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from itertools import count
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import PayloadEncodingError
 
-from vifsim.draws import identifier, token_digest
+from vifsim.draws import RequestIds, token_digest
 from vifsim.errors import (
     ApiFault,
     BadMediaType,
@@ -40,6 +40,7 @@ from vifsim.http.codec import (
     MALFORMED,
     MAX_BODY_BYTES,
     Asked,
+    base_of,
     digest_of,
     fault_reply,
     load,
@@ -47,13 +48,15 @@ from vifsim.http.codec import (
     raw_digest,
 )
 from vifsim.http.networks import quick_interface
-from vifsim.http.serving import StampedConnection
+from vifsim.http.serving import StampedConnection, without_secrets
 from vifsim.http.wire import cut, send
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vifsim.backend import Backend
     from vifsim.clock import Clock
-    from vifsim.exchange import Decision, Ending
+    from vifsim.exchange import Decision
     from vifsim.http.app import Found, Route
     from vifsim.http.codec import BodySchema, Reply
     from vifsim.journal import Journal
@@ -61,9 +64,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SECRET = frozenset(
-    {"x-auth-token", "x-subject-token", "authorization", "proxy-authorization", "cookie"}
-)
 _JSON_TYPES = frozenset(
     {"", "application/json", "application/vnd.openstack.compute+json", "text/plain"}
 )
@@ -90,7 +90,7 @@ class Edge:
         self._clock = clock
         self._router = Router()
         self._schemas: dict[type[BodySchema], BodySchema] = {}
-        self._connections = count(1)
+        self._ids = RequestIds(0)
         self._foreign: dict[str, int] = {}
         self._common: tuple[Settings | None, dict[str, str]] = (None, {})
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -101,20 +101,9 @@ class Edge:
         """Answer one request."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 -- a handler runs in a task
-        self._tasks.add(task)
-        try:
-            return await self._exchange(request)
-        finally:
-            self._tasks.discard(task)
-
-    def cut_calls(self) -> None:
-        """Cut the calls under way: their connections end without an answer."""
-        for task in list(self._tasks):
-            task.cancel()
-
-    async def _exchange(self, request: web.Request) -> web.StreamResponse:
         found = self._router.find(request.method, request.rel_url.raw_path)
         call = self._open(request, found)
+        self._tasks.add(task)
         try:
             reply = await self._reply(request, found, call)
         except NoAnswer as end:
@@ -125,7 +114,15 @@ class Edge:
             gone = request.transport is None or request.transport.is_closing()
             self._journal.close(call, None, "client_gone" if gone else "server_cut")
             raise
-        return await self._send(request, call, reply)
+        else:
+            return await self._send(request, call, reply)
+        finally:
+            self._tasks.discard(task)
+
+    def cut_calls(self) -> None:
+        """Cut the calls under way: their connections end without an answer."""
+        for task in list(self._tasks):
+            task.cancel()
 
     async def _reply(self, request: web.Request, found: Found, call: Call) -> Reply:
         """Return the answer; a fault becomes one here and nowhere else."""
@@ -147,10 +144,7 @@ class Edge:
 
     async def _send(self, request: web.Request, call: Call, reply: Reply) -> web.StreamResponse:
         decision = call.outcome.decision
-
-        def closing(answer: Answer | None, ending: Ending) -> None:
-            self._journal.close(call, answer, ending)
-
+        closing = partial(self._journal.close, call)
         effect = None if decision is None else decision.wire
         try:
             return await send(request, reply, effect, closing, self._clock)
@@ -163,20 +157,16 @@ class Edge:
 
     def _open(self, request: web.Request, found: Found) -> Call:
         seq = self._journal.next_seq()
-        arrived, conn, peer = self._origin(request)
+        arrived, conn, peer, headers = self._origin(request)
         now = self._clock.now()
         params = found.params
         call = Call(
             seq=seq,
-            id="req-" + identifier(self._backend.seed, "request", seq),
+            id=self._id_of(seq),
             operation=None if found.route is None else found.route.operation,
             method=request.method,
-            path=request.path_qs if "tokens/" not in request.path else _masked(request.path),
-            headers={
-                name: value
-                for name, value in request.headers.items()
-                if name.lower() not in _SECRET
-            },
+            path=_path_to_keep(request, found),
+            headers=headers,
             peer=peer,
             conn=conn,
             arrived=now if arrived is None else min(arrived, now),
@@ -188,14 +178,24 @@ class Edge:
         self._journal.open(call)
         return call
 
-    def _origin(self, request: web.Request) -> tuple[float | None, int, str]:
-        """Return when the request's bytes came, on which connection, and from where."""
+    def _id_of(self, seq: int) -> str:
+        ids = self._ids
+        if ids.seed != self._backend.seed:
+            ids = self._ids = RequestIds(self._backend.seed)
+        return ids(seq)
+
+    def _origin(self, request: web.Request) -> tuple[float | None, int, str, Mapping[str, str]]:
+        """Return when the request's bytes came, on which connection, from where, and its headers.
+
+        A connection's requests mostly have the same headers; they are kept once.
+        """
         protocol = request.protocol
         if isinstance(protocol, StampedConnection):
-            return protocol.stamped()
+            return protocol.stamped(request)
         name = request.transport.get_extra_info("peername") if request.transport else None
         peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "")
-        return None, self._foreign.setdefault(peer, len(self._foreign) + 1), peer
+        number = self._foreign.setdefault(peer, len(self._foreign) + 1)
+        return None, number, peer, without_secrets(request.headers)
 
     # ── the order of checks ──
 
@@ -212,9 +212,8 @@ class Edge:
         asked = Asked(
             call=call,
             backend=self._backend,
-            base=_base(request),
+            request=request,
             params=found.params,
-            query=request.query,
             path=found.path,
         )
         await self._read(request, route, asked)
@@ -290,7 +289,7 @@ class Edge:
         headers = reply.headers
         headers.update(self._common[1])
         if reply.status == 401:
-            headers["WWW-Authenticate"] = f"Keystone uri={_base(request)}/v2.0"
+            headers["WWW-Authenticate"] = f"Keystone uri={base_of(request)}/v2.0"
         decision = call.outcome.decision
         if found.service != "identity" and not _proxy_made(reply, decision):
             headers["X-Compute-Request-Id"] = call.id
@@ -301,13 +300,13 @@ class Edge:
 _ATTACH = "create_virtual_interface"
 
 
-def _base(request: web.Request) -> str:
-    """Return the URL under which the client reached us, without a slash at the end."""
-    host = request.headers.get("Host")
-    if not host:
-        name = request.transport.get_extra_info("sockname") if request.transport else None
-        host = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "localhost"
-    return f"{request.scheme}://{host}"
+def _path_to_keep(request: web.Request, found: Found) -> str:
+    path = request.raw_path
+    if not path.startswith("/"):
+        path = request.path_qs
+    if found.service == "identity" or "tokens" in path or "%" in path:
+        return _masked(request.path) if "tokens/" in request.path else path
+    return path
 
 
 def _masked(path: str) -> str:

@@ -17,18 +17,31 @@ from yarl import URL
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from multidict import CIMultiDictProxy
 
     from vifsim.clock import Clock
+
+_SECRET = ("X-Auth-Token", "X-Subject-Token", "Authorization", "Proxy-Authorization", "Cookie")
+_HEADERS_KEPT = 8
 
 _SHUTDOWN = 0.05
 """Seconds that idle connections get to end; aiohttp takes 0 for "no limit"."""
 
 
+def without_secrets(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
+    """Return headers without tokens, authorization and cookies."""
+    kept = headers.copy()
+    for name in _SECRET:
+        kept.popall(name, None)
+    return kept
+
+
 class StampedConnection(RequestHandler):
     """A connection that knows its number, its peer, and when each request's bytes came."""
 
-    __slots__ = ("_arrivals", "_clock", "_number", "_peer")
+    __slots__ = ("_arrivals", "_clock", "_headers", "_number", "_peer")
 
     def __init__(self, manager: web.Server, *, clock: Clock, number: int, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
@@ -36,6 +49,7 @@ class StampedConnection(RequestHandler):
         self._number = number
         self._peer = ""
         self._arrivals: deque[float] = deque()
+        self._headers: dict[tuple[tuple[bytes, bytes], ...], Mapping[str, str]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the peer."""
@@ -50,22 +64,33 @@ class StampedConnection(RequestHandler):
         super().data_received(data)
         count = self._request_count - before
         if count:
-            self._arrivals.extend([arrived] * count)
-            self._end_broken_body()
+            self._arrivals.extend((arrived,) * count)
+            if self._current_request is not None:
+                self._end_broken_body(self._current_request)
 
-    def _end_broken_body(self) -> None:
+    def _end_broken_body(self, current: web.BaseRequest) -> None:
         """Let the reader of a body know that the parser has given it up; aiohttp lets it wait."""
-        current, message = self._current_request, self._messages[-1][0]
-        if current is None or current.content.is_eof() or isinstance(message, RawRequestMessage):
+        message = self._messages[-1][0]
+        if current.content.is_eof() or isinstance(message, RawRequestMessage):
             return
         self._messages.pop()
         current.content.set_exception(web.RequestPayloadError(str(message.exc)))
         self.close()
 
-    def stamped(self) -> tuple[float | None, int, str]:
-        """Return when the bytes of the request that is handled now came, and from where."""
+    def stamped(self, request: web.Request) -> tuple[float | None, int, str, Mapping[str, str]]:
+        """Return when the bytes of the request that is handled now came, from where, its headers.
+
+        The headers are without secrets. Those of the last few kinds of request are remembered, so
+        that a journal keeps them once; the secrets among them are forgotten with the connection.
+        """
         arrived = self._arrivals.popleft() if self._arrivals else None
-        return arrived, self._number, self._peer
+        raw = request.raw_headers
+        kept = self._headers.get(raw)
+        if kept is None:
+            if len(self._headers) >= _HEADERS_KEPT:
+                self._headers.clear()
+            kept = self._headers[raw] = without_secrets(request.headers)
+        return arrived, self._number, self._peer, kept
 
 
 class StampingServer(web.Server):

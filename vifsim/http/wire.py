@@ -72,6 +72,8 @@ async def send(
     Raises:
         ConnectionError: the client is gone.
     """
+    if effect is None:
+        return await _send_whole(request, reply, closing)
     match effect:
         case WireCorrupt() if reply.status < 300:
             return await _send_spoiled(request, reply, effect, closing)
