@@ -197,7 +197,8 @@ async def make_cloud(backend_url: str) -> AsyncIterator[MakeCloud]:
     started: list[Simulator] = []
 
     async def make(**settings: Any) -> Simulator:
-        simulator = await Simulator(**{"backend": backend_url, **settings}).start()
+        given: dict[str, Any] = {"backend": backend_url, **settings}
+        simulator = await Simulator(**given).start()
         started.append(simulator)
         return simulator
 

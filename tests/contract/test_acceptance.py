@@ -28,7 +28,7 @@ UNKNOWN = "99999999-9999-4999-8999-999999999999"
 VIFS = f"/servers/{WEB_1}/os-virtual-interfacesv2"
 ATTACH = {"virtual_interface": {"network_id": ADDED_NETWORK}}
 REQUEST_ID = re.compile(r"req-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-BARE = {"servers": [{"name": "bare", "networks": []}]}
+BARE: dict[str, Any] = {"servers": [{"name": "bare", "networks": []}]}
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ async def test_line_7_public_gives_v6_then_v4_and_private_one_v4(
     make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     users = [{"name": "demo", "token": "demo-token"}]
-    world = {**BARE, "tenants": [{"id": "820712", "users": users}], "networks": []}
+    world: dict[str, Any] = {**BARE, "tenants": [{"id": "820712", "users": users}], "networks": []}
     api = api_of(cloud := await make_cloud(world=world))
     server = cloud.server_id
 
@@ -285,7 +285,10 @@ async def test_line_10_one_server_too_many_on_a_network_leaves_no_trace(
 ) -> None:
     servers = [{"name": f"s{i}", "networks": ["added_network"]} for i in range(250)]
     unbounded = {"quotas": {"instances": None, "ram": None}}
-    world = {"servers": [*servers, {"name": "last", "networks": []}], "settings": unbounded}
+    world: dict[str, Any] = {
+        "servers": [*servers, {"name": "last", "networks": []}],
+        "settings": unbounded,
+    }
     cloud = await make_cloud(world=world)
     api = api_of(cloud)
     before = await cloud.snapshot()
@@ -723,7 +726,7 @@ async def test_line_21_an_unknown_marker_is_refused(api: Api) -> None:
 @pytest.mark.parametrize(
     ("networks", "labels"),
     [
-        ([], []),
+        (list[Any](), list[str]()),
         (None, ["public", "private"]),
         ([{"uuid": ADDED_NETWORK}, {"uuid": PRIVATE}], ["added_network", "private"]),
     ],
@@ -751,7 +754,7 @@ async def test_line_22_a_boot_that_says_nothing_gets_public_and_private(api: Api
         ([{"uuid": PUBLIC}, {"uuid": PUBLIC}], "Duplicate networks"),
         ([{"uuid": UNKNOWN}], UNKNOWN),
         ([{"uuid": "x"}], "networks.0.uuid"),
-        ([{}], "networks.0.uuid"),
+        ([dict[str, Any]()], "networks.0.uuid"),
         (["x"], "networks.0"),
         ({}, "networks"),
         ([{"port": UNKNOWN}], "networks.0.port"),

@@ -242,7 +242,7 @@ async def test_a_new_token_lives_well_over_five_minutes_at_every_log_in(
     cloud = await make_cloud(clock="manual")
     api = api_of(cloud)
 
-    lives = []
+    lives: list[float] = []
     for _ in range(30):
         expires = datetime.fromisoformat((await access(api))["token"]["expires"])
         lives.append(expires.timestamp() - cloud.clock.epoch())

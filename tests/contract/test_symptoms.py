@@ -129,7 +129,7 @@ async def test_symptom_7_a_good_token_is_refused_for_ever(
     rule = {"match": "*virtual_interface*", "status": 401}
     api = api_of(await make_cloud(scenario=rules(rule)))
 
-    statuses = []
+    statuses: list[int] = []
     for _ in range(3):
         again = await api.log_in("demo")
         statuses.append((await again.get(VIFS)).status)

@@ -364,22 +364,22 @@ async def test_the_journal_keeps_the_id_that_was_sent(api: Api, cloud: Simulator
 @pytest.mark.parametrize(
     ("rule", "name", "has_id", "further"),
     [
-        ({"status": 400}, "badRequest", True, set()),
+        ({"status": 400}, "badRequest", True, set[str]()),
         ({"status": 401}, "unauthorized", False, {"WWW-Authenticate"}),
-        ({"status": 403}, "forbidden", True, set()),
-        ({"status": 404}, "itemNotFound", True, set()),
+        ({"status": 403}, "forbidden", True, set[str]()),
+        ({"status": 404}, "itemNotFound", True, set[str]()),
         ({"status": 405}, "badMethod", True, {"Allow"}),
-        ({"status": 409}, "conflictingRequest", True, set()),
-        ({"status": 413}, "overLimit", True, set()),
+        ({"status": 409}, "conflictingRequest", True, set[str]()),
+        ({"status": 413}, "overLimit", True, set[str]()),
         ({"status": 413, "retry_after": "9s"}, "overLimit", False, {"Retry-After"}),
-        ({"status": 415}, "badMediaType", True, set()),
+        ({"status": 415}, "badMediaType", True, set[str]()),
         ({"status": 429, "retry_after": "9s"}, "overLimit", False, {"Retry-After"}),
-        ({"status": 500}, "computeFault", True, set()),
-        ({"status": 501}, "notImplemented", True, set()),
-        ({"status": 502, "body": "fault"}, "computeFault", False, set()),
-        ({"status": 503}, "serviceUnavailable", True, set()),
+        ({"status": 500}, "computeFault", True, set[str]()),
+        ({"status": 501}, "notImplemented", True, set[str]()),
+        ({"status": 502, "body": "fault"}, "computeFault", False, set[str]()),
+        ({"status": 503}, "serviceUnavailable", True, set[str]()),
         ({"status": 503, "retry_after": "9s"}, "serviceUnavailable", True, {"Retry-After"}),
-        ({"status": 504, "body": "fault"}, "computeFault", False, set()),
+        ({"status": 504, "body": "fault"}, "computeFault", False, set[str]()),
         ({"expire_token": True}, "unauthorized", False, {"WWW-Authenticate"}),
     ],
     ids=str,
@@ -780,7 +780,7 @@ async def test_requests_sent_together_are_answered_in_order(raw: RawClient) -> N
     one = b"GET /servers?limit=%d HTTP/1.1\r\nHost: x\r\nX-Auth-Token: demo-token\r\n\r\n"
     await raw.send(one % 0 + one % 1 + one % 2)
 
-    counts = []
+    counts: list[int] = []
     for _ in range(3):
         head = await raw.head()
         length = int(head.lower().partition(b"content-length: ")[2].split()[0])

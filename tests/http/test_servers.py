@@ -186,7 +186,7 @@ async def test_a_build_goes_through_its_tasks_to_active(
     api = api_of(cloud)
     server = await api.boot()
 
-    steps = []
+    steps: list[tuple[str, str | None, int, str]] = []
     for wait in ("15s", "10s", "5s", "0s"):
         now = await shown(api, server)
         steps.append((now["status"], now["OS-EXT-STS:task_state"], now["progress"], now["hostId"]))

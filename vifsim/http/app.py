@@ -266,10 +266,10 @@ _OUT_OF_SCOPE = re.compile(
 class _Node:
     """One place in the tree of paths."""
 
-    literal: dict[str, _Node] = field(default_factory=dict)
+    literal: dict[str, _Node] = field(default_factory=dict[str, "_Node"])
     parameter: _Node | None = None
     name: str = ""
-    routes: dict[str, Route] = field(default_factory=dict)
+    routes: dict[str, Route] = field(default_factory=dict[str, Route])
 
     def child(self, segment: str) -> _Node:
         if not segment.startswith("{"):

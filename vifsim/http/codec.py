@@ -16,7 +16,7 @@ from email.utils import formatdate
 from hashlib import blake2b
 from html import escape
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 from marshmallow import EXCLUDE, Schema, ValidationError
 
@@ -89,7 +89,7 @@ class Reply:
     status: int = 200
     body: bytes = b""
     content_type: str = JSON_TYPE
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict[str, str])
     retry_after: float | None = None
 
 
@@ -146,7 +146,7 @@ def digest_of(value: Any) -> str:
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     except RecursionError:
-        text = repr(type(value))
+        text = "too deep"
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -161,28 +161,51 @@ def load(schema: BodySchema, data: Any) -> Any:
     Raises:
         BadRequest: not an object, or a key that is missing or wrong; the message names the first.
     """
-    if not isinstance(data, dict):
+    body = as_object(data)
+    if body is None:
         raise BadRequest(f"{schema.malformed}: it is not an object")
     try:
-        return schema.load(data)
+        loaded: Any = schema.load(body)  # pyright: ignore[reportUnknownVariableType]  # a schema says no more
     except ValidationError as exc:
         raise BadRequest(first_problem(exc)) from exc
+    return loaded
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def as_object(value: object) -> dict[str, Any] | None:
+    """Return a JSON object, or None where the value is none."""
+    return value if _is_object(value) else None
+
+
+def as_list(value: object) -> list[Any] | None:
+    """Return a JSON list, or None where the value is none."""
+    return value if _is_list(value) else None
 
 
 def first_problem(exc: ValidationError) -> str:
     """Return the first error of a schema as `path: what is wrong`, or as it stands."""
-    path, text = _first(exc.messages, ())
+    messages: Any = exc.messages  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # as above
+    path, text = _first(messages, ())
     if text.startswith("="):
         return text[1:]
     return f"{'.'.join(path)}: {text}" if path else text
 
 
 def _first(messages: Any, path: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-    if isinstance(messages, dict):
-        key, value = next(iter(messages.items()))
+    inner = as_object(messages)
+    if inner is not None:
+        key, value = next(iter(inner.items()))
         return _first(value, path if key == "_schema" else (*path, str(key)))
-    if isinstance(messages, list):
-        return path, str(messages[0]) if messages else "is wrong"
+    several = as_list(messages)
+    if several is not None:
+        return path, str(several[0]) if several else "is wrong"
     return path, str(messages)
 
 

@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import PayloadEncodingError
 
 from vifsim.errors import ControlFault, Problem, ScenarioError, UsageError
-from vifsim.http.codec import no_constant
+from vifsim.http.codec import as_object, no_constant
 
 if TYPE_CHECKING:
     from vifsim.clock import Clock
@@ -50,24 +50,29 @@ class Controls(Protocol):
     @property
     def clock(self) -> Clock:
         """The simulator's clock."""
+        ...
 
     def health_document(self) -> dict[str, Any]:
         """Return how the simulator is."""
+        ...
 
     async def state_document(self) -> Mapping[str, Any]:
         """Return the world now."""
+        ...
 
     async def reset(self, seed: int | None = None) -> None:
         """Begin again."""
 
     async def snapshot(self) -> dict[str, Any]:
         """Return everything but the journal."""
+        ...
 
     async def restore(self, snapshot: dict[str, Any]) -> None:
         """Become what a snapshot says."""
 
     def scenario_document(self) -> dict[str, Any]:
         """Return the scenario and its rules."""
+        ...
 
     async def load(self, scenario: Any) -> None:
         """Let another scenario hold."""
@@ -77,6 +82,7 @@ class Controls(Protocol):
 
     async def add_rule(self, rule: Mapping[str, Any]) -> str:
         """Add a rule and return its id."""
+        ...
 
     async def remove_rule(self, rule_id: str) -> None:
         """Remove one rule."""
@@ -89,6 +95,7 @@ class Controls(Protocol):
 
     def clock_document(self) -> dict[str, Any]:
         """Return what the clock says."""
+        ...
 
     async def steer_clock(self, mode: str, speed: float | None) -> None:
         """Set the clock's mode."""
@@ -98,21 +105,27 @@ class Controls(Protocol):
 
     def scorecard_document(self) -> dict[str, Any]:
         """Return how well clients have coped so far."""
+        ...
 
     def explain(self, seq: int) -> dict[str, Any]:
         """Return every rule's look at one call."""
+        ...
 
     def never_fired(self) -> dict[str, Any]:
         """Return the rules that never fired, and why."""
+        ...
 
     async def ids_named(self, kind: str, name: str) -> list[str]:
         """Return the ids of what has this name, label or id."""
+        ...
 
     def openapi_document(self) -> dict[str, Any]:
         """Return the OpenAPI document of both APIs."""
+        ...
 
     def export_header(self) -> dict[str, Any]:
         """Return the first line of a journal export."""
+        ...
 
 
 class Access:
@@ -519,8 +532,8 @@ async def _json_object(
     if not raw.strip() and empty is not None:
         return dict(empty)
     _check_type(request, _JSON_TYPES | {"", "application/octet-stream"})
-    value = _parsed(raw)
-    if not isinstance(value, dict):
+    value = as_object(_parsed(raw))
+    if value is None:
         raise ControlFault(400, "the body is not a JSON object")
     for key in value:
         if keys is not None and key not in keys:
@@ -528,7 +541,7 @@ async def _json_object(
             raise ControlFault(
                 400,
                 f"{detail}: known are {', '.join(sorted(keys))}",
-                [Problem(at=str(key), detail=detail)],
+                [Problem(at=key, detail=detail)],
             )
     return value
 
@@ -541,9 +554,10 @@ async def _document(request: web.Request) -> dict[str, Any]:
     document = read_text(_text(await _body(request, MAX_BYTES)), source="rule")
     if document.problems:
         raise ScenarioError("rule", document.problems)
-    if not isinstance(document.data, dict):
+    rule = as_object(document.data)
+    if rule is None:
         raise ControlFault(400, "a rule is a mapping, such as {status: 503, first: 2}")
-    return document.data
+    return rule
 
 
 def _shipped_name(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from marshmallow import ValidationError, fields, post_load
 
 from vifsim.errors import BadRequest, ItemNotFound
-from vifsim.http.codec import BodySchema, Reply, link, reply, utc_text_ms
+from vifsim.http.codec import BodySchema, Reply, as_object, link, reply, utc_text_ms
 from vifsim.model import Credentials
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class AuthenticateSchema(BodySchema):
         Raises:
             BadRequest: always.
         """
-        raise BadRequest(f"{UNPARSABLE} ({_where(error.messages)})") from error
+        messages: Any = error.messages  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # marshmallow says no more
+        raise BadRequest(f"{UNPARSABLE} ({_where(messages)})") from error
 
     @post_load
     def _credentials(self, data: dict[str, Any], **_: object) -> Credentials:
@@ -90,8 +91,8 @@ class AuthenticateSchema(BodySchema):
 
 def _where(messages: Any) -> str:
     path: list[str] = []
-    while isinstance(messages, dict) and messages:
-        key, messages = next(iter(messages.items()))
+    while inner := as_object(messages):
+        key, messages = next(iter(inner.items()))
         path.append(str(key))
     return f"{'.'.join(path)} is missing or wrong"
 

@@ -15,7 +15,7 @@ from marshmallow import ValidationError, fields, post_load
 
 from vifsim.cloud import canonical_cidr
 from vifsim.errors import BadRequest
-from vifsim.http.codec import TEXT_TYPE, BodySchema, Reply, reply, whole_number
+from vifsim.http.codec import TEXT_TYPE, BodySchema, Reply, as_object, reply, whole_number
 from vifsim.model import InterfaceId, NetworkId, ServerId
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class UuidField(fields.String):
     """A UUID in text, made lower-case."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text = super()._deserialize(value, attr, data, **kwargs)
+        text: str = super()._deserialize(value, attr, data, **kwargs)  # pyright: ignore[reportUnknownMemberType]  # marshmallow leaves `data` open
         if not UUID.fullmatch(text):
             raise ValidationError("is not a UUID")
         return text.lower()
@@ -106,12 +106,11 @@ def quick_interface(data: Any) -> tuple[NetworkId, str] | None:
     Everything that this accepts the schema reads alike; `tests/http/test_networks.py` holds the two
     together.
     """
-    if type(data) is not dict or len(data) != 1:
+    body = as_object(data)
+    inner = as_object(body.get("virtual_interface")) if body is not None else None
+    if body is None or inner is None or len(body) + len(inner) != 2:
         return None
-    inner = data.get("virtual_interface")
-    if type(inner) is not dict or len(inner) != 1:
-        return None
-    network_id = inner.get("network_id")
+    network_id: object = inner.get("network_id")
     if type(network_id) is not str or not _LOWER_UUID.fullmatch(network_id):
         return None
     canonical = f'{{"virtual_interface":{{"network_id":"{network_id}"}}}}'

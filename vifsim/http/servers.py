@@ -20,6 +20,8 @@ from vifsim.errors import BadRequest, Forbidden, ItemNotFound
 from vifsim.http.codec import (
     BodySchema,
     Reply,
+    as_list,
+    as_object,
     link,
     reply,
     utc_text,
@@ -133,12 +135,14 @@ def _name(text: str) -> str:
 def _networks(value: object) -> tuple[NetworkId, ...] | None:
     if value is None:
         return None
-    if not isinstance(value, list):
+    given = as_list(value)
+    if given is None:
         raise ValidationError("is not a list", "server.networks")
-    found = []
-    for index, item in enumerate(value):
+    found: list[NetworkId] = []
+    for index, wanted in enumerate(given):
         place = f"server.networks.{index}"
-        if not isinstance(item, dict):
+        item = as_object(wanted)
+        if item is None:
             raise ValidationError("is not an object", place)
         if "port" in item:
             raise ValidationError("ports are not modelled here, name a uuid", f"{place}.port")
@@ -152,17 +156,18 @@ def _networks(value: object) -> tuple[NetworkId, ...] | None:
 def _metadata(value: object) -> dict[str, str]:
     if value is None:
         return {}
-    if not isinstance(value, dict):
+    given = as_object(value)
+    if given is None:
         raise ValidationError("is not an object", "server.metadata")
-    for key, text in value.items():
+    for key, text in given.items():
         place = f"server.metadata.{key[:40]}"
         if not isinstance(text, str):
             raise ValidationError("is not a text", place)
         if len(key.encode()) > _MAX_NAME or len(text.encode("utf-8", "replace")) > _MAX_NAME:
             raise ValidationError("is over 255 bytes", place)
-    if len(value) > _MAX_METADATA:
+    if len(given) > _MAX_METADATA:
         raise Forbidden(f"Maximum number of metadata items exceeds {_MAX_METADATA}")
-    return value
+    return given
 
 
 def _address(text: str, version: int) -> str:

@@ -27,7 +27,7 @@ from vifsim.exchange import (
     WireReset,
     WireTruncate,
 )
-from vifsim.http.codec import HTML_TYPE
+from vifsim.http.codec import HTML_TYPE, as_list, as_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -220,10 +220,10 @@ def _edited(body: bytes, effect: WireCorrupt) -> bytes:
 
 def _empty_lists(value: Any) -> None:
     """Empty every list at the top level of an answer."""
-    if isinstance(value, dict):
-        for key in value:
-            if isinstance(value[key], list):
-                value[key] = []
+    top = as_object(value)
+    for key in top or ():
+        if top is not None and as_list(top[key]) is not None:
+            top[key] = []
 
 
 def _edit(value: Any, effect: WireCorrupt) -> None:
@@ -242,6 +242,8 @@ def _edit(value: Any, effect: WireCorrupt) -> None:
 
 
 def _has(value: Any, step: str | int) -> bool:
-    if isinstance(value, dict):
-        return step in value
-    return isinstance(value, list) and isinstance(step, int) and step < len(value)
+    inner = as_object(value)
+    if inner is not None:
+        return step in inner
+    several = as_list(value)
+    return several is not None and isinstance(step, int) and step < len(several)
