@@ -107,7 +107,8 @@ class Journal:
         return next((call for call in self._entries if call.seq == seq), None)
 
     def clear(self) -> None:
-        """Forget all entries; `seq` goes on."""
+        """Forget all entries; `seq` goes on, and so do the arrivals of each call key."""
+        self._number()
         self._entries.clear()
         self._sizes.clear()
         self._size = 0
@@ -124,6 +125,11 @@ class Journal:
         """Count the arrivals of each call key from here on: another scenario was loaded."""
         self._numbered = {}
         self._numbered_to = self._seq
+
+    def arrivals(self) -> dict[str, int]:
+        """Return how many calls of each call key have arrived since they are counted."""
+        self._number()
+        return dict(self._numbered)
 
     def query(
         self,

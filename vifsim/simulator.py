@@ -405,7 +405,11 @@ class Simulator:
         )
         self._added.append(made)
         self._ever_added[made.id] = made
-        self._install(self.faults.state)
+        state = self.faults.state
+        state["rules"].pop(made.id, None)  # a rule of the same id that was removed has counted
+        if self.faults.engine is None:
+            state["arrivals"] = self.journal.arrivals()  # nobody else has counted them
+        self._install(state)
         return made
 
     async def remove_rule(self, rule_id: str) -> None:

@@ -25,6 +25,7 @@ _READS = (
     "list_networks",
     "get_network",
     "list_virtual_interfaces",
+    "list_extensions",
     "unknown",
 )
 _GET = ("GET", "HEAD")
@@ -130,9 +131,14 @@ def documented_rules(settings: Settings) -> tuple[Rule, ...]:
             origin="documented",
             source={
                 "name": limit.id,
-                "match": {"operation": list(limit.match.operations)},
+                "match": _match_source(limit.match),
                 "limit": f"{limit.value}/{'1m' if limit.unit == 'MINUTE' else '24h'}",
             },
         )
         for limit in DOCUMENTED
     )
+
+
+def _match_source(match: Match) -> dict[str, list[str]]:
+    source = {"operation": list(match.operations)}
+    return {**source, "method": list(match.methods)} if match.methods else source

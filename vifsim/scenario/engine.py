@@ -3,6 +3,10 @@
 `decide` changes nothing but the state that it is given, which is plain JSON-able data; two engines
 with the same rules, seed and state decide alike.
 
+```
+match ──► window ──► count up ──► first nth every after ──► flap ──► chance ──► times ──► fires
+```
+
 The house rule: facts, time and state in, a decision out.
 
 Source: scenario format (docs/scenarios.md).
@@ -13,139 +17,64 @@ from __future__ import annotations
 import math
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
-from vifsim.draws import draw, lognormal, pareto, quantiles, uniform
-from vifsim.errors import FAULT_BY_STATUS, ApiFault, OverLimit, RetryAfter, TooLarge
-from vifsim.exchange import (
-    PASS,
-    Decision,
-    Look,
-    Redelivery,
-    WireClose,
-    WireCorrupt,
-    WireDrip,
-    WireHang,
-    WireKeepaliveCut,
-    WireMidBody,
-    WireReset,
-    WireTruncate,
-    call_key,
-)
+from vifsim.draws import draw
+from vifsim.exchange import PASS, Decision, Look, call_key
 from vifsim.model import Rate
+from vifsim.scenario.answers import Making, fault_of, retry_after_of, sample
 from vifsim.scenario.documented import DOCUMENTED
 from vifsim.scenario.matching import (
     CompiledRule,
+    Matcher,
     checks_of,
-    count_key,
-    fits,
     flap_end,
     flap_is_down,
-    operation_of,
 )
-from vifsim.scenario.rule import (
-    Capacity,
-    Close,
-    Corrupt,
-    Drip,
-    Duplicate,
-    ExpireToken,
-    Hang,
-    Latency,
-    Limit,
-    Reset,
-    Stale,
-    Status,
-    Truncate,
-)
+from vifsim.scenario.rule import Capacity, Latency, Limit, Stale, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vifsim.errors import RetryAfterForm
-    from vifsim.exchange import Call, Facts, WireEffect
+    from vifsim.errors import RetryAfter, RetryAfterForm
+    from vifsim.exchange import Facts
     from vifsim.model import Settings
-    from vifsim.scenario.rule import Distribution, Fault, Phase, Rule
+    from vifsim.scenario.rule import Phase, Rule, Schedule
 
 State = dict[str, Any]
 """`{"t0", "calls", "arrivals": {call key: n}, "rules": {rule id: what it counted}}`."""
 
-MESSAGES: dict[int, str] = {
-    400: "Injected failure: the request is refused",
-    401: "Unauthorized",
-    403: "Injected failure: forbidden",
-    404: "The resource could not be found.",
-    405: "Injected failure: the method is not supported here",
-    409: "Injected failure: the request conflicts with the present state",
-    413: "Injected failure: too large",
-    415: "Injected failure: the media type is not supported",
-    429: "OverLimit Retry...",
-    500: "Injected failure",
-    501: "Injected failure: not implemented",
-    502: "Bad Gateway",
-    503: "Temporarily unavailable",
-    504: "Gateway Timeout",
-}
-"""The default text of each injected status; code and name are contract, the text is not."""
-
-_GATEWAY = frozenset({502, 504})
-
-
-# ── faults ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def sample(distribution: Distribution, u: float) -> float:
-    """Return the delay of a distribution at the draw `u`, seconds."""
-    values = distribution.values
-    match distribution.kind:
-        case "constant":
-            return values[0]
-        case "uniform":
-            return uniform(u, low=values[0], high=values[1])
-        case "lognormal":
-            return min(values[2], lognormal(u, p50=values[0], p99=values[1]))
-        case "pareto":
-            return min(values[2], pareto(u, minimum=values[0], shape=values[1]))
-        case "quantiles":
-            return quantiles(u, points=distribution.points)
-        case _:
-            assert_never(distribution.kind)
-
-
-def fault_of(answer: Status | Limit, retry_after: RetryAfter | None) -> ApiFault:
-    """Return the fault that a rule answers with."""
-    status = answer.status
-    leaf = FAULT_BY_STATUS[status]
-    timed = retry_after is not None and retry_after.delay is not None
-    if leaf is OverLimit and not timed:
-        leaf = TooLarge
-    message = answer.message or ("OverLimit Retry..." if leaf is OverLimit else MESSAGES[status])
-    headers = dict(answer.headers)
-    if status == 405:
-        headers.setdefault("Allow", "GET, POST")
-    return leaf(
-        message,
-        details="Error Details..." if timed and status in {413, 429} else None,
-        retry_after=retry_after,
-        headers=headers,
-        body=answer.body or ("html" if status in _GATEWAY else "fault"),
-    )
-
 
 @dataclass(slots=True)
-class _Making:
-    """A decision in the making."""
+class _Walk:
+    """One call's way through the rules."""
 
-    fired: list[str] = field(default_factory=list)
-    before: float = 0.0
-    after: float = 0.0
+    facts: Facts
+    now: float
+    state: State
+    looks: list[Look] | None
+    making: Making = field(default_factory=Making)
 
-    def done(self, **decided: Any) -> Decision:
-        if not self.fired:
-            return PASS
-        return Decision(
-            fired=tuple(self.fired), delay_before=self.before, delay_after=self.after, **decided
-        )
+    @property
+    def t(self) -> float:
+        """The scenario time."""
+        return self.now - float(self.state["t0"])
+
+    def counted(self, rule: Rule) -> dict[str, Any]:
+        """Return what a rule has counted."""
+        rules: dict[str, dict[str, Any]] = self.state["rules"]
+        found = rules.get(rule.id)
+        if found is None:
+            found = rules[rule.id] = {"matched": 0, "fired": 0}
+        return found
+
+    def note(self, look: Look, counted: dict[str, Any]) -> None:
+        """Keep a look, and what stopped its rule."""
+        if self.looks is not None:
+            self.looks.append(look)
+        if look.stopped_at is not None:
+            stops = counted.setdefault("stops", {})
+            stops[look.stopped_at] = stops.get(look.stopped_at, 0) + 1
 
 
 class Engine:
@@ -173,17 +102,24 @@ class Engine:
         self.rules = tuple(rules)
         self.seed = seed
         self.retry_after_form: RetryAfterForm = settings.retry_after
-        self._settings = settings
         self._hold = hold
         self._start = start
         named = {phase.name: phase for phase in phases}
-        self._compiled = [
-            CompiledRule(rule, checks_of(rule), tuple(named[name] for name in rule.schedule.during))
+        self._compiled = tuple(
+            CompiledRule(
+                rule,
+                checks_of(rule.match),
+                tuple(named[name] for name in rule.schedule.during),
+            )
             for rule in self.rules
-        ]
-        self._by_operation: dict[str, list[CompiledRule]] = {}
-        self.needs_names = any(_needs_names(rule) for rule in self.rules)
-        self.has_stale = any(isinstance(rule.fault, Stale) for rule in self.rules)
+        )
+        self._matcher = Matcher(self._compiled)
+        faults = [rule.fault for rule in self.rules]
+        self.longest_stale = max((f.seconds for f in faults if isinstance(f, Stale)), default=0.0)
+
+    def asks_names(self, operation: str | None) -> bool:
+        """Return whether a rule for an operation wants the names behind a call's ids."""
+        return self._matcher.asks_names(operation or "unknown")
 
     def new_state(self, now: float) -> State:
         """Return the state in which nothing has counted yet."""
@@ -200,18 +136,21 @@ class Engine:
         """Return what happens to a call.
 
         Args:
-            facts: of the call; its `n` is set here.
+            facts: of the call; its `key` and `n` are set here.
             now: seconds on the simulator's clock.
             state: changed by what counts.
-            looks: takes one look for each rule that was read, where given.
+            looks: takes one look for each rule that matches, where given.
         """
         if state["t0"] is None:
             state["t0"] = now
         state["calls"] += 1
-        key = call_key(facts.call)
-        facts.n = state["arrivals"][key] = state["arrivals"].get(key, 0) + 1
-        facts.key = key
-        return self._walk(facts, now, state, looks)
+        arrivals = state["arrivals"]
+        key = facts.key = call_key(facts.call)
+        facts.n = arrivals[key] = arrivals.get(key, 0) + 1
+        matching = self._matcher.matching(facts)
+        return self._walk(matching, _Walk(facts, now, state, looks)) if matching else PASS
+
+    # ── telling ──
 
     def explain(self, facts: Facts, now: float, state: State) -> list[Look]:
         """Return every rule's look at a call that would come now; the state is left untouched."""
@@ -220,28 +159,13 @@ class Engine:
         return self.all_looks(facts, looks)
 
     def all_looks(self, facts: Facts, looks: Sequence[Look]) -> list[Look]:
-        """Return the looks of a call with those that the index saved, details filled in."""
+        """Return the looks of a call and those of the rules that do not match, with details."""
         made = {look.rule: look for look in looks}
-        found = []
-        for item in self._compiled:
-            look = made.get(item.rule.id)
-            if look is None:
-                stopped = "match" if self._off_operation(item.rule, facts) else "not_reached"
-                look = Look(item.rule.id, stopped)
-            found.append(
-                Look(
-                    look.rule,
-                    look.stopped_at,
-                    look.number,
-                    look.bound,
-                    look.detail or self._detail(item, facts, look),
-                )
-            )
-        return found
+        return [_told(item, facts, made.get(item.rule.id)) for item in self._compiled]
 
     def never_fired(self, state: State) -> list[tuple[str, dict[str, int]]]:
         """Return the rules that never fired, each with how often each condition stopped it."""
-        found = []
+        found: list[tuple[str, dict[str, int]]] = []
         for rule in self.rules:
             counted = state["rules"].get(rule.id, {})
             if counted.get("fired"):
@@ -249,7 +173,7 @@ class Engine:
             stops = dict(counted.get("stops", {}))
             missed = state["calls"] - sum(stops.values())
             if missed > 0:
-                stops["match"] = stops.get("match", 0) + missed
+                stops["match"] = missed
             found.append((rule.id, stops))
         return found
 
@@ -258,7 +182,7 @@ class Engine:
 
         A limit that is not enforced, or counts by server, is whole.
         """
-        rates = []
+        rates: list[Rate] = []
         for limit in DOCUMENTED:
             window = state.get("rules", {}).get(limit.id, {}).get("windows", {}).get(user)
             used, until = 0, 0.0
@@ -280,235 +204,130 @@ class Engine:
 
     # ── the walk ──
 
-    def _rules_for(self, operation: str) -> list[CompiledRule]:
-        found = self._by_operation.get(operation)
-        if found is None:
-            found = self._by_operation[operation] = [
-                item
-                for item in self._compiled
-                if not item.rule.match.operations or fits(operation, item.rule.match.operations)
-            ]
-        return found
-
-    def _walk(self, facts: Facts, now: float, state: State, looks: list[Look] | None) -> Decision:
-        making = _Making()
-        for item in self._rules_for(operation_of(facts.call)):
-            counted = state["rules"].setdefault(item.rule.id, {"matched": 0, "fired": 0})
-            look = self._look(item, facts, now, state)
-            if looks is not None:
-                looks.append(look)
-            if look.stopped_at is not None:
-                stops = counted.setdefault("stops", {})
-                stops[look.stopped_at] = stops.get(look.stopped_at, 0) + 1
+    def _walk(self, matching: Sequence[CompiledRule], walk: _Walk) -> Decision:
+        for place, item in enumerate(matching):
+            key = item.count_key(walk.facts)
+            if key is None:
                 continue
-            decision = self._fire(item, facts, now, state, making)
+            counted = walk.counted(item.rule)
+            look = self._look(item, walk, counted, key)
+            walk.note(look, counted)
+            decision = None if look.stopped_at else self._fire(item, walk, counted, key)
             if decision is not None:
+                _note_unreached(matching[place + 1 :], walk)
                 return decision
-        return making.done()
+        return walk.making.done()
 
-    def _look(self, item: CompiledRule, facts: Facts, now: float, state: State) -> Look:
-        """Return whether a rule fires; what counts is counted."""
+    def _look(self, item: CompiledRule, walk: _Walk, counted: dict[str, Any], key: str) -> Look:
+        """Return whether a rule that matches fires; what counts is counted."""
         rule = item.rule
-        for _, test, _, _ in item.checks:
-            if not test(facts):
-                return Look(rule.id, "match")
-        key = count_key(rule, facts)
-        if key is None or not _has_a_point(rule.fault, facts.call):
-            return Look(rule.id, "match")
-        counted = state["rules"][rule.id]
         counted["matched"] += 1
-        t = now - state["t0"]
-        if item.window_end(t) is None:
-            return Look(rule.id, "window", t)
-        return self._look_at_schedule(item, facts, t, counted, key) or self._look_at_fault(
-            rule, now, counted, key
+        if item.window_end(walk.t) is None:
+            return Look(rule.id, "window", walk.t)
+        return (
+            self._look_at_schedule(item, walk, counted, key)
+            or (isinstance(rule.fault, Limit) and _consume(rule.id, rule.fault, walk, counted, key))
+            or Look(rule.id, None)
         )
 
     def _look_at_schedule(
-        self, item: CompiledRule, facts: Facts, t: float, counted: dict[str, Any], key: str
+        self, item: CompiledRule, walk: _Walk, counted: dict[str, Any], key: str
     ) -> Look | None:
         rule, schedule = item.rule, item.rule.schedule
         if schedule.counts:
             counts = counted.setdefault("counts", {})
             number = counts[key] = counts.get(key, 0) + 1
-            if not _count_holds(rule, number):
+            if not _count_holds(schedule, number):
                 return Look(rule.id, "count", number)
-        if schedule.flap is not None and not flap_is_down(schedule.flap, t):
-            return Look(rule.id, "flap", t)
+        if schedule.flap is not None and not flap_is_down(schedule.flap, walk.t):
+            return Look(rule.id, "flap", walk.t)
         if schedule.chance is not None:
-            threshold = item.chance_at(schedule.chance, t)
-            number = self._draw(rule, facts, "chance")
+            threshold = item.chance_at(schedule.chance, walk.t)
+            number = self._draw(rule, walk, "chance")
             if number >= threshold:
                 return Look(rule.id, "chance", number, threshold)
         if schedule.times is not None and counted["fired"] >= schedule.times:
             return Look(rule.id, "times", counted["fired"], schedule.times)
         return None
 
-    def _look_at_fault(self, rule: Rule, now: float, counted: dict[str, Any], key: str) -> Look:
-        fault = rule.fault
-        if not isinstance(fault, Limit):
-            return Look(rule.id, None)
-        windows = counted.setdefault("windows", {})
-        window = windows.get(key)
-        if window is None or now >= window[0] + fault.window:
-            window = windows[key] = [now, 0]
-        if window[1] < fault.rate:
-            window[1] += 1
-            return Look(rule.id, "count", window[1], fault.rate)
-        return Look(rule.id, None, window[1], fault.rate)
-
     # ── firing ──
 
     def _fire(
-        self, item: CompiledRule, facts: Facts, now: float, state: State, making: _Making
+        self, item: CompiledRule, walk: _Walk, counted: dict[str, Any], key: str
     ) -> Decision | None:
         """Add a delay and return None, or decide."""
-        rule = item.rule
-        counted = state["rules"][rule.id]
+        rule, making = item.rule, walk.making
         counted["fired"] += 1
         making.fired.append(rule.id)
-        if isinstance(rule.fault, Latency):
-            delay = sample(rule.fault.delay, self._draw(rule, facts, "latency"))
-            if rule.at == "before":
-                making.before += delay
-            else:
-                making.after += delay
-            return None
-        if isinstance(rule.fault, Capacity):
-            return self._serve(rule, rule.fault, facts, now, counted, making)
-        retry_after = self._retry_after(item, facts, now, state)
-        return self._decision(rule, retry_after, making)
+        match rule.fault:
+            case Latency(delay=delay):
+                self._delay(rule, walk, sample(delay, self._draw(rule, walk, "latency")))
+                return None
+            case Capacity():
+                return self._serve(rule, rule.fault, walk, counted)
+            case Status() | Limit():
+                retry_after = self._retry_after(item, walk, counted, key)
+                return making.refused(rule, fault_of(rule.fault, retry_after), self._hold)
+            case _:
+                return making.decided(rule, self._hold)
 
-    def _serve(  # noqa: PLR0917 -- one step of the walk, with all that it walks with
-        self,
-        rule: Rule,
-        fault: Capacity,
-        facts: Facts,
-        now: float,
-        counted: dict[str, Any],
-        making: _Making,
+    def _delay(self, rule: Rule, walk: _Walk, seconds: float) -> None:
+        if rule.at == "before":
+            walk.making.before += seconds
+        else:
+            walk.making.after += seconds
+
+    def _serve(
+        self, rule: Rule, fault: Capacity, walk: _Walk, counted: dict[str, Any]
     ) -> Decision | None:
         """Give the call the first worker that is free, or shed it."""
-        free = counted.setdefault("workers", [0.0] * fault.workers)
+        now, making = walk.now, walk.making
+        free: list[float] = counted.setdefault("workers", [0.0] * fault.workers)
         waiting = [start for start in counted.get("waiting", ()) if start > now]
         first = min(range(len(free)), key=free.__getitem__)
         start = max(now, free[first])
         if start > now and len(waiting) >= fault.queue:
             counted["waiting"] = waiting
-            answer = Status(status=fault.shed)
-            return self._refusal(rule, fault_of(answer, None), making)
-        free[first] = start + sample(fault.service, self._draw(rule, facts, "service"))
+            return making.refused(rule, fault_of(Status(status=fault.shed), None), self._hold)
+        free[first] = start + sample(fault.service, self._draw(rule, walk, "service"))
         counted["waiting"] = [*waiting, start] if start > now else waiting
-        making.before += free[first] - facts.call.arrived
+        making.before += free[first] - walk.facts.call.arrived
         return None
 
-    def _decision(self, rule: Rule, retry_after: RetryAfter | None, making: _Making) -> Decision:
-        fault = rule.fault
-        if isinstance(fault, Status | Limit):
-            return self._refusal(rule, fault_of(fault, retry_after), making)
-        if isinstance(fault, ExpireToken):
-            return self._expiry(rule, making)
-        if isinstance(fault, Hang):
-            wire: WireEffect = WireHang()
-            return making.done(by=rule.id, at=rule.at, wire=wire, hang=fault.seconds)
-        if isinstance(fault, Stale):
-            return making.done(by=rule.id, stale=fault.seconds)
-        if isinstance(fault, Duplicate):
-            redelivery = Redelivery(fault.times, fault.gap, fault.answer)
-            return making.done(by=rule.id, redelivery=redelivery)
-        effect, at = _wire_of(fault, rule)
-        return making.done(by=rule.id, at=at, wire=effect)
-
-    def _refusal(self, rule: Rule, fault: ApiFault, making: _Making) -> Decision:
-        if rule.at == "before":
-            making.before += self._hold
-        else:
-            making.after += self._hold
-        return making.done(by=rule.id, at=rule.at, fault=fault)
-
-    def _expiry(self, rule: Rule, making: _Making) -> Decision:
-        if rule.at == "after_commit":
-            return making.done(by=rule.id, at=rule.at, expire_token=True)
-        making.before += self._hold
-        fault = fault_of(Status(status=401), None)
-        return making.done(by=rule.id, fault=fault, expire_token=True)
-
     def _retry_after(
-        self, item: CompiledRule, facts: Facts, now: float, state: State
+        self, item: CompiledRule, walk: _Walk, counted: dict[str, Any], key: str
     ) -> RetryAfter | None:
         asked = item.rule.retry_after
         if asked is None:
             return None
-        if asked.kind == "raw":
-            return RetryAfter(None, "raw", asked.text)
-        spread = asked.spread * self._draw(item.rule, facts, "spread") if asked.spread else 0.0
-        if asked.kind == "auto":
-            left = self._time_left(item, facts, now, state)
-            return RetryAfter(left + spread, self.retry_after_form)
-        form: RetryAfterForm = "date" if asked.kind == "date" else "seconds"
-        return RetryAfter(asked.seconds + spread, form)
+        left = self._time_left(item, walk, counted, key) if asked.kind == "auto" else 0.0
+        u = self._draw(item.rule, walk, "spread") if asked.spread else 0.0
+        return retry_after_of(asked, self.retry_after_form, left=left, u=u)
 
-    def _time_left(self, item: CompiledRule, facts: Facts, now: float, state: State) -> float:
+    def _time_left(
+        self, item: CompiledRule, walk: _Walk, counted: dict[str, Any], key: str
+    ) -> float:
+        """Return the seconds from when the answer leaves to the end of what `auto` waits for."""
         rule = item.rule
         if isinstance(rule.fault, Limit):
-            window = state["rules"][rule.id]["windows"][count_key(rule, facts)]
-            return float(window[0] + rule.fault.window - now)
-        t = now - state["t0"]
-        end = item.window_end(t) or math.inf
-        if rule.schedule.flap is not None:
-            end = min(end, flap_end(rule.schedule.flap, t))
-        return 0.0 if math.isinf(end) else end - t
+            end = counted["windows"][key][0] + rule.fault.window
+        else:
+            end = walk.state["t0"] + _end(item, walk.t)
+        delays = walk.making.before + walk.making.after + self._hold
+        told = max(walk.now, walk.facts.call.arrived + delays)
+        return 0.0 if math.isinf(end) else max(0.0, end - told)
 
-    def _draw(self, rule: Rule, facts: Facts, purpose: str) -> float:
-        return draw(self.seed, rule.id, facts.key, facts.n, purpose)
-
-    # ── details ──
-
-    def _off_operation(self, rule: Rule, facts: Facts) -> bool:
-        globs = rule.match.operations
-        return bool(globs) and not fits(operation_of(facts.call), globs)
-
-    def _detail(self, item: CompiledRule, facts: Facts, look: Look) -> str:
-        rule = item.rule
-        if look.stopped_at == "match":
-            return self._match_detail(item, facts)
-        texts = {
-            None: f"fired: {rule.fault.key}",
-            "window": f"scenario time is {look.number} s, outside the rule's window",
-            "count": f"call number {look.number} of its count",
-            "flap": "the square wave is up",
-            "chance": "the draw is not below the chance",
-            "times": f"it has fired {look.number} times already",
-            "not_reached": "an earlier rule decided",
-        }
-        return texts[look.stopped_at]
-
-    def _match_detail(self, item: CompiledRule, facts: Facts) -> str:
-        rule = item.rule
-        if self._off_operation(rule, facts):
-            asked = ", ".join(rule.match.operations)
-            return f"operation is {operation_of(facts.call)}, the rule asks for {asked}"
-        for name, test, found, globs in item.checks:
-            if not test(facts):
-                return f"{name} is {found(facts)}, the rule asks for {', '.join(globs)}"
-        if count_key(rule, facts) is None:
-            return f"the rule counts per {rule.schedule.per}, and the call has none"
-        return f"{rule.fault.key} has no meaning for this call"
+    def _draw(self, rule: Rule, walk: _Walk, purpose: str) -> float:
+        return draw(self.seed, rule.id, walk.facts.key, walk.facts.n, purpose)
 
 
-def _needs_names(rule: Rule) -> bool:
-    return bool(rule.match.servers or rule.match.networks) or rule.schedule.per == "interface"
+def _note_unreached(unreached: Sequence[CompiledRule], walk: _Walk) -> None:
+    for item in unreached:
+        if item.count_key(walk.facts) is not None:
+            walk.note(Look(item.rule.id, "not_reached"), walk.counted(item.rule))
 
 
-def _has_a_point(fault: Fault, call: Call) -> bool:
-    """Return whether a fault can do anything to a call."""
-    if isinstance(fault, Stale):
-        return call.method in {"GET", "HEAD"}
-    return not isinstance(fault, ExpireToken) or call.token_id is not None
-
-
-def _count_holds(rule: Rule, number: int) -> bool:
-    schedule = rule.schedule
+def _count_holds(schedule: Schedule, number: int) -> bool:
     return (
         (schedule.first is None or number <= schedule.first)
         and (not schedule.nth or number in schedule.nth)
@@ -517,23 +336,58 @@ def _count_holds(rule: Rule, number: int) -> bool:
     )
 
 
-def _wire_of(fault: Fault, rule: Rule) -> tuple[WireEffect | None, str]:
-    """Return what a fault does to the bytes, and where."""
-    at = "after_commit"
-    effect: WireEffect | None = None
-    match fault:
-        case Reset():
-            effect, at = WireReset(), rule.at
-        case Close(where="before_headers"):
-            effect, at = WireClose(), rule.at
-        case Close():
-            effect = WireMidBody()
-        case Drip(rate=rate, chunks=chunks, over=over):
-            effect = WireDrip(rate, chunks, over)
-        case Truncate(share=share, size_bytes=size_bytes):
-            effect = WireTruncate(share, size_bytes)
-        case Corrupt(kind=kind, path=path, value=value, surplus=surplus):
-            effect = WireCorrupt(kind, path, value, surplus)
-        case _:
-            effect = WireKeepaliveCut()
-    return effect, at
+def _consume(
+    rule_id: str, limit: Limit, walk: _Walk, counted: dict[str, Any], key: str
+) -> Look | None:
+    """Take one call out of a limit's window; None where it is used up."""
+    windows = counted.setdefault("windows", {})
+    window = windows.get(key)
+    if window is None or walk.now >= window[0] + limit.window:
+        window = windows[key] = [walk.now, 0]
+    if window[1] >= limit.rate:
+        return None
+    window[1] += 1
+    return Look(rule_id, "count", window[1], limit.rate)
+
+
+def _end(item: CompiledRule, t: float) -> float:
+    """Return when a rule that holds at scenario time `t` stops to hold, inf for never."""
+    end = item.window_end(t)
+    flap = item.rule.schedule.flap
+    ends = [math.inf if end is None else end, math.inf if flap is None else flap_end(flap, t)]
+    return min(ends)
+
+
+# ── details ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _told(item: CompiledRule, facts: Facts, look: Look | None) -> Look:
+    """Return a rule's look at a call with its detail; None is the look of one that did not match.
+
+    A rule that was added after the call matches it now and yet has no look.
+    """
+    rule = item.rule
+    if look is not None:
+        detail = look.detail or _detail(rule, look)
+        return Look(rule.id, look.stopped_at, look.number, look.bound, detail)
+    failure = item.failure(facts)
+    if failure is None:
+        return Look(rule.id, "not_reached", detail="the rule came after the call")
+    return Look(rule.id, "match", detail=failure)
+
+
+def _detail(rule: Rule, look: Look) -> str:
+    number = look.number
+    count = f"call number {number} of its count"
+    if look.bound is not None:
+        count = f"call {number} of the {look.bound} that its window allows"
+    texts = {
+        None: f"fired: {rule.fault.key}",
+        "window": f"scenario time is {number} s, outside the rule's window",
+        "count": count,
+        "flap": "the square wave is up",
+        "chance": "the draw is not below the chance",
+        "times": f"it has fired {number} times already",
+        "not_reached": "an earlier rule decided",
+    }
+    return texts[look.stopped_at]

@@ -14,12 +14,19 @@ from functools import lru_cache
 from re import compile as compile_regex
 from typing import TYPE_CHECKING
 
+from vifsim.scenario.rule import ExpireToken, Stale
+
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vifsim.exchange import Call, Facts
-    from vifsim.scenario.rule import Chance, Flap, Phase, Rule
+    from vifsim.scenario.rule import Chance, Fault, Flap, Match, Per, Phase, Rule
+
+    Texts = tuple[str | None, ...]
+
+_KINDS_KEPT = 4096
+"""Kinds of call whose rules are remembered."""
 
 
 # ── matching ─────────────────────────────────────────────────────────────────────────────────────
@@ -35,10 +42,6 @@ def fits(text: str | None, globs: Iterable[str]) -> bool:
     return text is not None and any(_glob(pattern).match(text) for pattern in globs)
 
 
-def _anyfits(texts: Iterable[str | None], globs: Sequence[str]) -> bool:
-    return any(fits(text, globs) for text in texts)
-
-
 def operation_of(call: Call) -> str:
     """Return the name of the call's operation, as rules write it."""
     return call.operation or "unknown"
@@ -52,71 +55,98 @@ def _agent(call: Call) -> str:
     return call.headers.get("User-Agent", "")
 
 
-def _paths(call: Call) -> tuple[str, str]:
+def _network(facts: Facts) -> str | None:
+    return facts.call.network or facts.network
+
+
+def _paths(facts: Facts) -> Texts:
     """Return the path as it came, and without its query."""
-    return call.path, call.path.partition("?")[0]
+    path = facts.call.path
+    return path, path.partition("?")[0]
 
 
-def _servers(facts: Facts) -> tuple[str | None, ...]:
-    return facts.call.server, facts.server_name
+_SIGHTS: Mapping[str, Callable[[Facts], Texts]] = {
+    "operation": lambda facts: (operation_of(facts.call),),
+    "method": lambda facts: (facts.call.method,),
+    "path": _paths,
+    "tenant": lambda facts: (facts.call.tenant,),
+    "server": lambda facts: (facts.call.server, facts.server_name),
+    "network": lambda facts: (_network(facts), facts.network_label),
+    "agent": lambda facts: (_agent(facts.call),),
+    "address": lambda facts: (_peer_address(facts.call),),
+}
+"""What a rule can ask about a call, each with the texts of which one must fit."""
 
 
-def _networks(facts: Facts) -> tuple[str | None, ...]:
-    return facts.call.network or facts.network, facts.network_label
+def _sight(name: str) -> Callable[[Facts], Texts]:
+    kind, _, header = name.partition(" ")
+    return _SIGHTS[kind] if not header else lambda facts: (facts.call.headers.get(header),)
 
 
-Check = tuple[str, "Callable[[Facts], bool]", "Callable[[Facts], object]", tuple[str, ...]]
-"""A name for the detail, the test, what was found, and the globs asked for."""
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that a rule asks: what about, and the globs of which one must fit."""
+
+    name: str
+    globs: tuple[str, ...]
+    texts: Callable[[Facts], Texts]
+
+    def holds(self, facts: Facts) -> bool:
+        """Return whether the call is as asked."""
+        return any(fits(text, self.globs) for text in self.texts(facts))
+
+    def failure(self, facts: Facts) -> str:
+        """Return what was found instead of what was asked for."""
+        found = " or ".join(text for text in self.texts(facts) if text) or None
+        return f"{self.name} is {found}, the rule asks for {', '.join(self.globs)}"
 
 
-def checks_of(rule: Rule) -> list[Check]:
-    """Return the tests of a rule's match, but for the operation, which the index knows."""
-    match = rule.match
-    found: list[Check] = []
-
-    def add(
-        name: str, globs: tuple[str, ...], of: Callable[[Facts], tuple[str | None, ...]]
-    ) -> None:
-        if globs:
-            found.append(
-                (
-                    name,
-                    lambda facts: _anyfits(of(facts), globs),
-                    lambda facts: " or ".join(str(text) for text in of(facts) if text) or None,
-                    globs,
-                )
-            )
-
-    add("method", match.methods, lambda facts: (facts.call.method,))
-    add("path", match.paths, lambda facts: _paths(facts.call))
-    add("tenant", match.tenants, lambda facts: (facts.call.tenant,))
-    add("server", match.servers, _servers)
-    add("network", match.networks, _networks)
-    add("agent", match.agents, lambda facts: (_agent(facts.call),))
-    add("address", match.addresses, lambda facts: (_peer_address(facts.call),))
-    for name, pattern in match.headers:
-        add(f"header {name}", (pattern,), _header(name))
-    return found
+def checks_of(match: Match) -> tuple[Check, ...]:
+    """Return what a match asks, in the order in which it is told."""
+    asked = {
+        "operation": match.operations,
+        "method": match.methods,
+        "path": match.paths,
+        "tenant": match.tenants,
+        "server": match.servers,
+        "network": match.networks,
+        "agent": match.agents,
+        "address": match.addresses,
+        **{f"header {name}": (glob,) for name, glob in match.headers},
+    }
+    return tuple(Check(name, globs, _sight(name)) for name, globs in asked.items() if globs)
 
 
-def _header(name: str) -> Callable[[Facts], tuple[str | None, ...]]:
-    return lambda facts: (facts.call.headers.get(name),)
+# ── counting ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _interface_key(facts: Facts) -> str | None:
+    call = facts.call
+    network = _network(facts) or call.interface
+    return f"{call.server}|{network}" if call.server and network else None
+
+
+_COUNT_KEYS: Mapping[Per, Callable[[Facts], str | None]] = {
+    "rule": lambda _: "",
+    "user": lambda facts: facts.call.user,
+    "tenant": lambda facts: facts.call.tenant,
+    "token": lambda facts: facts.call.token_id,
+    "client": lambda facts: f"{_peer_address(facts.call)}|{_agent(facts.call)}",
+    "server": lambda facts: facts.call.server,
+    "interface": _interface_key,
+}
 
 
 def count_key(rule: Rule, facts: Facts) -> str | None:
     """Return what this call counts under, or None where the call has no such thing."""
-    call = facts.call
-    network = call.network or facts.network or call.interface
-    keys: dict[str, str | None] = {
-        "rule": "",
-        "user": call.user,
-        "tenant": call.tenant,
-        "token": call.token_id,
-        "client": f"{_peer_address(call)}|{_agent(call)}",
-        "server": call.server,
-        "interface": f"{call.server}|{network}" if call.server and network else None,
-    }
-    return keys[rule.schedule.per]
+    return _COUNT_KEYS[rule.schedule.per](facts)
+
+
+def _has_a_point(fault: Fault, call: Call) -> bool:
+    """Return whether a fault can do anything to a call."""
+    if isinstance(fault, Stale):
+        return call.method in {"GET", "HEAD"}
+    return not isinstance(fault, ExpireToken) or call.token_id is not None
 
 
 # ── windows ──────────────────────────────────────────────────────────────────────────────────────
@@ -133,35 +163,95 @@ def flap_end(flap: Flap, t: float) -> float:
     return t - t % period + period
 
 
-@dataclass(slots=True)
+def _phases_end(phases: Sequence[Phase], t: float) -> float | None:
+    """Return when the phases that hold at `t`, and those that take over, are all over."""
+    end: float | None = None
+    for phase in sorted(phases, key=lambda phase: phase.start):
+        if phase.start <= (t if end is None else end) and t < phase.end:
+            end = phase.end if end is None else max(end, phase.end)
+    return end
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule made ready: its tests in order, and its phases looked up."""
+    """A rule made ready: what it asks, and its phases looked up."""
 
     rule: Rule
-    checks: list[Check]
+    checks: tuple[Check, ...]
     phases: tuple[Phase, ...]
+
+    def count_key(self, facts: Facts) -> str | None:
+        """Return what a call that matches counts under, or None where the rule skips it."""
+        rule = self.rule
+        return count_key(rule, facts) if _has_a_point(rule.fault, facts.call) else None
+
+    def failure(self, facts: Facts) -> str | None:
+        """Return why the rule has nothing to say to a call, or None where it has."""
+        for check in self.checks:
+            if not check.holds(facts):
+                return check.failure(facts)
+        if count_key(self.rule, facts) is None:
+            return f"the rule counts per {self.rule.schedule.per}, and the call has none"
+        if not _has_a_point(self.rule.fault, facts.call):
+            return f"{self.rule.fault.key} has no meaning for this call"
+        return None
 
     def window_end(self, t: float) -> float | None:
         """Return when the window that holds at `t` ends, inf where there is none; None: outside."""
-        ends = [math.inf]
-        if self.phases:
-            open_now = [phase.end for phase in self.phases if phase.start <= t < phase.end]
-            if not open_now:
-                return None
-            ends.append(max(open_now))
+        end = _phases_end(self.phases, t) if self.phases else math.inf
         between = self.rule.schedule.between
-        if between is not None:
-            if not between[0] <= t < between[1]:
-                return None
-            ends.append(between[1])
-        return min(ends)
+        if end is None or between is None:
+            return end
+        return min(end, between[1]) if between[0] <= t < between[1] else None
 
     def chance_at(self, chance: Chance, t: float) -> float:
         """Return the probability at `t`: a straight line across the phase where it moves."""
         if not chance.moves:
             return chance.start
         phase = next(phase for phase in self.phases if phase.start <= t < phase.end)
-        if math.isinf(phase.end):
-            return chance.start
         share = (t - phase.start) / (phase.end - phase.start)
         return chance.start + (chance.end - chance.start) * share
+
+
+class Matcher:
+    """Finds the rules that match a call, and remembers them for its kind.
+
+    A kind is all that any rule asks about a call, so calls of one kind match the same rules.
+
+    Args:
+        rules: in the order in which they are read.
+    """
+
+    def __init__(self, rules: Sequence[CompiledRule]) -> None:
+        self._rules = rules
+        names = dict.fromkeys(check.name for item in rules for check in item.checks)
+        self._sights = tuple(_sight(name) for name in names)
+        self._found: dict[tuple[Texts, ...], tuple[CompiledRule, ...]] = {}
+        self._ask_names: dict[str, bool] = {}
+
+    def matching(self, facts: Facts) -> tuple[CompiledRule, ...]:
+        """Return the rules that match a call, in their order."""
+        kind = tuple([sight(facts) for sight in self._sights])
+        found = self._found.get(kind)
+        if found is None:
+            if len(self._found) >= _KINDS_KEPT:
+                self._found.clear()
+            found = self._found[kind] = tuple(
+                item for item in self._rules if all(check.holds(facts) for check in item.checks)
+            )
+        return found
+
+    def asks_names(self, operation: str) -> bool:
+        """Return whether a rule for an operation wants the names behind a call's ids."""
+        asks = self._ask_names.get(operation)
+        if asks is None:
+            asks = self._ask_names[operation] = any(
+                _needs_names(item.rule)
+                for item in self._rules
+                if not item.rule.match.operations or fits(operation, item.rule.match.operations)
+            )
+        return asks
+
+
+def _needs_names(rule: Rule) -> bool:
+    return bool(rule.match.servers or rule.match.networks) or rule.schedule.per == "interface"
