@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from vifsim.errors import ControlFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
 Mode = Literal["real", "scaled", "manual"]
@@ -129,7 +129,7 @@ class SimClock(Clock):
         return self.mode != "real" or abs(self.offset) > _SAME_DATE
 
     @contextmanager
-    def busy(self) -> Iterator[None]:
+    def busy(self) -> Generator[None]:
         self._busy += 1
         try:
             yield
@@ -194,14 +194,18 @@ class SimClock(Clock):
         await asyncio.sleep(_MOMENT)
 
     async def _let_run(self) -> None:
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-        while self._busy:  # noqa: ASYNC110 -- busy ends on another thread, which knows no event
+        """Let the tasks that were woken go on until they wait for time or end."""
+        while True:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            if not self._busy:
+                return
+            # Work outside the loop ends on another thread, and who waits for it has turns to come.
             await asyncio.sleep(0.001)
 
     def _move_to(self, target: float) -> None:
-        ahead = target - self.now()
-        if ahead > 0:
+        # More than once where the sum is rounded down: a sleeper is never woken early.
+        while (ahead := target - self.now()) > 0:
             self._base += ahead
         self._wake()
 

@@ -176,7 +176,8 @@ async def detach(
 
 async def boot(backend: Backend, name: str = "new", **wanted: Any) -> ServerId:
     """Create a server of alpha, attached to nothing unless told otherwise."""
-    new = NewServer(name=name, image_ref="1", flavor_ref="2", **{"networks": (), **wanted})
+    facts: dict[str, Any] = {"networks": (), **wanted}
+    new = NewServer(name=name, image_ref="1", flavor_ref="2", **facts)
     return (await backend.create_server(a_call(), new)).server.id
 
 
@@ -216,8 +217,9 @@ async def check_portable(source: Backend, target: Backend) -> None:
     assert await contents(target) == await contents(source)
     assert target.settings == source.settings
     assert target.seed == source.seed
-    assert await attach(target, THREE) == await attach(source, THREE)
-    assert await boot(target) == await boot(source)
+    booted = await boot(source)
+    assert await boot(target) == booted
+    assert await attach(target, booted) == await attach(source, booted)
 
 
 class BackendConformance(ABC):
@@ -1180,7 +1182,7 @@ class BackendConformance(ABC):
     async def test_ids_repeat_with_one_seed_and_differ_with_another(
         self, tmp_path: Path, clock: SimClock
     ) -> None:
-        made = []
+        made: list[tuple[str, str, str]] = []
         for number, seed in enumerate((7, 7, 8)):
             place = tmp_path / str(number)
             place.mkdir()

@@ -37,9 +37,11 @@ from vifsim.model import (
     NetworkId,
     Server,
     ServerId,
+    Tenant,
     TenantId,
     Token,
     Usage,
+    User,
     VirtualInterface,
 )
 
@@ -56,8 +58,6 @@ if TYPE_CHECKING:
         ServerQuery,
         ServerView,
         Settings,
-        Tenant,
-        User,
     )
 
 PUBLIC_NETWORK = Network(id=PUBLIC, label="public", cidr=None, tenant=None)
@@ -230,14 +230,14 @@ class Rows(ABC):
 class Contents:
     """Everything that a store holds. Sequences are last numbers by kind."""
 
-    tenants: list[Tenant] = field(default_factory=list)
-    users: list[User] = field(default_factory=list)
-    tokens: list[Token] = field(default_factory=list)
-    networks: list[Network] = field(default_factory=list)
-    servers: list[Server] = field(default_factory=list)
-    touched: dict[ServerId, float] = field(default_factory=dict)
-    interfaces: list[VirtualInterface] = field(default_factory=list)
-    sequences: dict[str, int] = field(default_factory=dict)
+    tenants: list[Tenant] = field(default_factory=list[Tenant])
+    users: list[User] = field(default_factory=list[User])
+    tokens: list[Token] = field(default_factory=list[Token])
+    networks: list[Network] = field(default_factory=list[Network])
+    servers: list[Server] = field(default_factory=list[Server])
+    touched: dict[ServerId, float] = field(default_factory=dict[ServerId, float])
+    interfaces: list[VirtualInterface] = field(default_factory=list[VirtualInterface])
+    sequences: dict[str, int] = field(default_factory=dict[str, int])
 
 
 class Numbers:

@@ -29,6 +29,8 @@ from vifsim_backends.sqlite_rows import Result, SqliteRows, WriterRows, stored_s
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+    from threading import Thread
     from typing import Concatenate, ParamSpec
 
     from vifsim.backend import Snapshot
@@ -52,6 +54,20 @@ _log = logging.getLogger(__name__)
 class BatchConnection(aiosqlite.Connection):
     """A connection whose thread takes a whole piece of work at once; a hop costs more than it."""
 
+    _worker: Thread
+
+    @classmethod
+    async def to(cls, path: Path) -> BatchConnection:
+        """Return an open connection to a file."""
+        connection = cls(partial(sqlite_file.connect, path), _CHUNK)
+        # Until aiosqlite 0.21 a connection was its own thread.
+        worker: Any = getattr(connection, "_thread", connection)
+        # A backend that nobody closed must not keep the process from ending.
+        worker.daemon = True
+        connection._worker = worker
+        _ = await connection
+        return connection
+
     async def run(
         self,
         function: Callable[Concatenate[sqlite3.Connection, P], T],
@@ -62,6 +78,11 @@ class BatchConnection(aiosqlite.Connection):
         work = partial(function, self._conn, *args, **kwargs)
         result: T = await self._execute(work)  # type: ignore[no-untyped-call]  # aiosqlite's own
         return result
+
+    async def close(self) -> None:
+        """Close the connection and see its thread end, which has nothing left to do."""
+        await super().close()
+        self._worker.join()
 
 
 class Lane:
@@ -207,8 +228,7 @@ class SqliteBackend(StoreBackend):
             await self._load_tokens()
 
     async def _connect(self) -> BatchConnection:
-        connection = BatchConnection(partial(sqlite_file.connect, self._path), _CHUNK)
-        _ = await connection
+        connection = await BatchConnection.to(self._path)
         self._connections.append(connection)
         return connection
 
@@ -228,12 +248,12 @@ class SqliteBackend(StoreBackend):
             self._remember(change)
 
     def _refusal(self, exc: BaseException) -> BaseException:
-        if isinstance(exc, ApiFault) and isinstance(exc.__cause__, sqlite3.Error):
+        if isinstance(exc, ServiceUnavailable) and isinstance(exc.__cause__, sqlite3.Error):
             exc = exc.__cause__
         if isinstance(exc, sqlite3.Error):
             return sqlite_file.refusal(self._path, exc)
         if isinstance(exc, ApiFault):
-            return BackendError(f"the world does not fit together: {exc.message}")
+            return BackendError(f"the world does not fit together: {exc.message} (correct it)")
         return exc
 
     async def close(self) -> None:

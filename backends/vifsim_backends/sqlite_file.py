@@ -108,19 +108,18 @@ CREATE INDEX servers_gone ON servers (gone_at) WHERE released = 1;
 CREATE TABLE virtual_interfaces (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
-    server_id TEXT NOT NULL REFERENCES servers (id),
-    network_id TEXT NOT NULL REFERENCES networks (id),
-    network_label TEXT NOT NULL,
+    server INTEGER NOT NULL REFERENCES servers (number),
+    network INTEGER NOT NULL REFERENCES networks (place),
     mac_address TEXT NOT NULL UNIQUE,
-    UNIQUE (server_id, network_id)
+    UNIQUE (server, network)
 );
-CREATE INDEX virtual_interfaces_by_network ON virtual_interfaces (network_id);
+CREATE INDEX virtual_interfaces_by_network ON virtual_interfaces (network);
 CREATE TABLE addresses (
-    network_id TEXT NOT NULL,
+    network INTEGER NOT NULL,
     address TEXT NOT NULL,
     interface INTEGER NOT NULL REFERENCES virtual_interfaces (number) ON DELETE CASCADE,
     place INTEGER NOT NULL,
-    PRIMARY KEY (network_id, address),
+    PRIMARY KEY (network, address),
     UNIQUE (interface, place)
 ) WITHOUT ROWID;
 """

@@ -261,35 +261,24 @@ class SqliteRows(Rows):
     # ── virtual interfaces ──
 
     async def interface(self, interface_id: InterfaceId) -> VirtualInterface | None:
-        rows = self._execute(f"{_SELECT_INTERFACES} WHERE id = ?{_IN_ORDER}", (interface_id,))
-        found = _interfaces(rows)
+        found = _interfaces(self._execute(_SELECT_INTERFACE, (interface_id,)))
         return found[0] if found else None
 
     async def interfaces(self, server_id: ServerId) -> Sequence[VirtualInterface]:
-        rows = self._execute(f"{_SELECT_INTERFACES} WHERE server_id = ?{_IN_ORDER}", (server_id,))
-        return _interfaces(rows)
+        return _interfaces(self._execute(_SELECT_INTERFACES_OF, (server_id,)))
 
     async def put_interface(self, interface: VirtualInterface) -> None:
+        values = (
+            interface.number,
+            interface.id,
+            interface.server_id,
+            interface.network_id,
+            interface.mac_address,
+        )
         try:
-            self._execute(
-                "INSERT INTO virtual_interfaces"
-                " (number, id, server_id, network_id, network_label, mac_address)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    interface.number,
-                    interface.id,
-                    interface.server_id,
-                    interface.network_id,
-                    interface.network_label,
-                    interface.mac_address,
-                ),
-            )
+            self._execute(_INSERT_INTERFACE, values)
             for place, address in enumerate(interface.addresses):
-                self._execute(
-                    "INSERT INTO addresses (network_id, address, interface, place)"
-                    " VALUES (?, ?, ?, ?)",
-                    (interface.network_id, address, interface.number, place),
-                )
+                self._execute(_INSERT_ADDRESS, (address, place, interface.number))
         except sqlite3.IntegrityError as exc:
             raise _contradiction(interface, exc) from exc
 
@@ -297,12 +286,10 @@ class SqliteRows(Rows):
         self._execute("DELETE FROM virtual_interfaces WHERE number = ?", (interface.number,))
 
     async def on_network(self, network_id: NetworkId) -> int:
-        sql = "SELECT count(*) FROM virtual_interfaces WHERE network_id = ?"
-        return int(self._one(sql, network_id)[0])
+        return int(self._one(_COUNT_ON_NETWORK, network_id)[0])
 
     async def address_in_use(self, network_id: NetworkId, address: str) -> bool:
-        sql = "SELECT 1 FROM addresses WHERE network_id = ? AND address = ?"
-        return self._one(sql, network_id, address) is not None
+        return self._one(_SELECT_ADDRESS, network_id, address) is not None
 
     async def mac_in_use(self, mac_address: str) -> bool:
         sql = "SELECT 1 FROM virtual_interfaces WHERE mac_address = ?"
@@ -325,7 +312,7 @@ class SqliteRows(Rows):
             touched=dict(
                 select("SELECT id, touched FROM servers WHERE touched IS NOT NULL ORDER BY number")
             ),
-            interfaces=_interfaces(select(f"{_SELECT_INTERFACES}{_IN_ORDER}")),
+            interfaces=_interfaces(select(f"{_SELECT_INTERFACES} {_IN_ORDER}")),
             sequences=dict(select("SELECT kind, number FROM sequences WHERE number ORDER BY kind")),
         )
 
@@ -535,10 +522,11 @@ def _unavailable(exc: Exception) -> ServiceUnavailable:
 
 
 def _contradiction(interface: VirtualInterface, exc: sqlite3.IntegrityError) -> Conflict:
-    if "virtual_interfaces.network_id" in str(exc):
-        return Conflict(f"Instance is already attached to network {interface.network_id}")
-    if "FOREIGN KEY" in str(exc):
+    constraint = str(exc)
+    if "NOT NULL" in constraint:
         return Conflict(f"Interface {interface.id} belongs to no server or network")
+    if "virtual_interfaces.network" in constraint:
+        return Conflict(f"Instance is already attached to network {interface.network_id}")
     return Conflict(f"Address of interface {interface.id} is in use")
 
 
@@ -601,9 +589,28 @@ ON CONFLICT (number) DO UPDATE SET
     key_name = excluded.key_name, locked = excluded.locked, metadata = excluded.metadata,
     fault = excluded.fault"""
 _SELECT_INTERFACES = """
-SELECT number, id, server_id, virtual_interfaces.network_id, network_label, mac_address, address
-FROM virtual_interfaces JOIN addresses ON interface = number"""
-_IN_ORDER = " ORDER BY number, place"
+SELECT vif.number, vif.id, servers.id, networks.id, networks.label, vif.mac_address, address
+FROM virtual_interfaces AS vif
+JOIN servers ON servers.number = vif.server
+JOIN networks ON networks.place = vif.network
+JOIN addresses ON addresses.interface = vif.number"""
+_IN_ORDER = "ORDER BY vif.number, addresses.place"
+_SELECT_INTERFACE = f"{_SELECT_INTERFACES} WHERE vif.id = ? {_IN_ORDER}"
+_SELECT_INTERFACES_OF = f"{_SELECT_INTERFACES} WHERE servers.id = ? {_IN_ORDER}"
+_INSERT_INTERFACE = """
+INSERT INTO virtual_interfaces (number, id, server, network, mac_address)
+VALUES (
+    ?, ?, (SELECT number FROM servers WHERE id = ?), (SELECT place FROM networks WHERE id = ?), ?
+)"""
+_INSERT_ADDRESS = """
+INSERT INTO addresses (network, address, interface, place)
+SELECT network, ?, number, ? FROM virtual_interfaces WHERE number = ?"""
+_SELECT_ADDRESS = """
+SELECT 1 FROM addresses
+WHERE network = (SELECT place FROM networks WHERE id = ?) AND address = ?"""
+_COUNT_ON_NETWORK = """
+SELECT count(*) FROM virtual_interfaces
+WHERE network = (SELECT place FROM networks WHERE id = ?)"""
 
 
 def _json(text: str) -> Any:

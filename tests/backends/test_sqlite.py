@@ -37,6 +37,10 @@ def in_folder(folder: Path, clock: Clock) -> SqliteBackend:
     return SqliteBackend(f"sqlite:///{folder}/demo.db", clock=clock)
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 class TestSqliteBackend(BackendConformance):
     def make_backend(self, tmp_path: Path, clock: Clock) -> Backend:
         return in_folder(tmp_path, clock)
@@ -55,7 +59,7 @@ async def test_memory_and_sqlite_restore_one_another(tmp_path: Path, clock: SimC
     await log_in(memory)
 
     await check_portable(memory, sqlite)
-    await attach(sqlite)
+    await attach(sqlite, TWO)
     await check_portable(sqlite, memory)
 
     await sqlite.close()
@@ -86,7 +90,7 @@ async def test_a_relative_url_is_a_file_of_the_working_folder(
     await backend.open(world())
     await backend.close()
 
-    assert [path.name for path in tmp_path.iterdir()] == ["demo.db"]
+    assert names_in(tmp_path) == ["demo.db"]
 
 
 async def test_a_closed_backend_is_unavailable(tmp_path: Path, clock: SimClock) -> None:
@@ -108,7 +112,7 @@ async def test_nothing_is_left_behind_after_closing(tmp_path: Path, clock: SimCl
     await backend.close()
 
     assert threading.active_count() == threads
-    assert [path.name for path in tmp_path.iterdir()] == ["demo.db"]
+    assert names_in(tmp_path) == ["demo.db"]
 
 
 async def test_closing_finishes_what_waits(tmp_path: Path, clock: SimClock) -> None:
@@ -183,22 +187,19 @@ async def test_the_store_itself_refuses_what_breaks_the_rules(
     await backend.open(world())
     await attach(backend)
     await backend.close()
-    insert = "INSERT INTO virtual_interfaces VALUES (99, 'x', ?, ?, 'blue', ?)"
-    mac = "BC:76:4E:00:00:01"
-    forbidden = [
-        (insert, (ONE, BLUE, "other")),
-        (insert, (TWO, BLUE, mac)),
-        (insert, ("nowhere", BLUE, "other")),
-        (insert, (TWO, "nowhere", "other")),
-        ("INSERT INTO addresses VALUES (?, '192.168.0.1', 1, 7)", (BLUE,)),
-        ("INSERT INTO addresses VALUES (?, '192.168.0.9', 99, 0)", (BLUE,)),
+    insert = "INSERT INTO virtual_interfaces VALUES (99, 'x', ?, ?, ?)"
+    one, two, blue, nothing = 1, 2, 3, 77
+    forbidden: list[tuple[str, tuple[object, ...]]] = [
+        (insert, (one, blue, "other")),
+        (insert, (two, blue, "BC:76:4E:00:00:01")),
+        (insert, (nothing, blue, "other")),
+        (insert, (two, nothing, "other")),
+        ("INSERT INTO addresses VALUES (?, '192.168.0.1', 1, 7)", (blue,)),
+        ("INSERT INTO addresses VALUES (?, '192.168.0.9', 99, 0)", (blue,)),
         ("DELETE FROM servers WHERE id = ?", (ONE,)),
         ("DELETE FROM networks WHERE id = ?", (BLUE,)),
-        (
-            "INSERT INTO tokens (digest, user, tenant, revoked, by) VALUES (?, 'x', 'x', 0, 'x')",
-            "d",
-        ),
-        ("INSERT INTO networks (id, label) VALUES ('x', ?)", "x"),
+        ("INSERT INTO tokens VALUES (9, 'x', NULL, 'nobody', ?, NULL, 0, 'x')", ("alpha",)),
+        ("INSERT INTO networks (id, label) VALUES ('x', ?)", ("x",)),
     ]
 
     with closing(sqlite3.connect(tmp_path / "demo.db", isolation_level=None)) as raw:

@@ -149,7 +149,7 @@ def test_rows_refuse_an_interface_that_breaks_a_rule(rows: WriterRows) -> None:
         values |= {"addresses": ("192.168.0.9",), **changed}
         await rows.put_interface(_changed(interface, values))
 
-    broken = [
+    broken: list[dict[str, Any]] = [
         {"server_id": ONE},
         {"mac_address": interface.mac_address},
         {"addresses": interface.addresses},
@@ -161,8 +161,8 @@ def test_rows_refuse_an_interface_that_breaks_a_rule(rows: WriterRows) -> None:
 
 
 def _changed(interface: VirtualInterface, values: dict[str, Any]) -> VirtualInterface:
-    kept = {"network_id": interface.network_id, "network_label": interface.network_label}
-    return VirtualInterface(**{**kept, **values})
+    kept: dict[str, Any] = {key: getattr(interface, key) for key in ("network_id", "network_label")}
+    return VirtualInterface(**kept | values)
 
 
 def test_a_document_in_the_tables_that_is_none_makes_the_service_unavailable(

@@ -174,6 +174,11 @@ def test_an_unknown_name_is_told_with_the_nearest_one() -> None:
         load_named("brown-out")
 
 
+def test_a_word_is_taken_for_a_name_even_where_it_could_not_be_one() -> None:
+    with pytest.raises(UsageError, match=r"did you mean lost-create\?"):
+        load_named("lost_create")
+
+
 @pytest.mark.parametrize("name", ["../brownout", "../scenarios/brownout", "__init__", "/brownout"])
 def test_a_name_leads_nowhere_else(name: str) -> None:
     with pytest.raises(UsageError):

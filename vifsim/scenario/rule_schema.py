@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from hashlib import blake2b
@@ -438,22 +438,31 @@ _VALUES: Mapping[str, Callable[[Any], object]] = {
 }
 
 
-def rule_id(source: Mapping[str, Any], taken: Collection[str]) -> str:
-    """Return the id of a rule: its name, else a digest of its text and its rank among equals.
+class RuleIds:
+    """Hands out the ids of rules: the name, else a digest of the text and its rank among equals.
 
     Source: scenario format, "The same every time" (docs/scenarios.md).
     """
-    name = source.get("name")
-    if isinstance(name, str):
-        return name
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+        self._ranks: dict[str, int] = {}
+
+    def of(self, source: Mapping[str, Any]) -> str:
+        """Return the id of the next rule."""
+        name = source.get("name")
+        found = name if isinstance(name, str) else self._ranked(_digest(source))
+        self._taken.add(found)
+        return found
+
+    def _ranked(self, digest: str) -> str:
+        while True:
+            rank = self._ranks[digest] = self._ranks.get(digest, 0) + 1
+            found = digest if rank == 1 else f"{digest}-{rank}"
+            if found not in self._taken:
+                return found
+
+
+def _digest(source: Mapping[str, Any]) -> str:
     text = json.dumps(source, sort_keys=True, ensure_ascii=False)
-    digest = f"r-{blake2b(text.encode(), digest_size=3).hexdigest()}"
-    return next(id_ for id_ in _ranked(digest) if id_ not in taken)
-
-
-def _ranked(digest: str) -> Iterable[str]:
-    yield digest
-    rank = 2
-    while True:
-        yield f"{digest}-{rank}"
-        rank += 1
+    return f"r-{blake2b(text.encode(), digest_size=3).hexdigest()}"

@@ -35,7 +35,7 @@ from vifsim.scenario.fields import (
     refusal,
 )
 from vifsim.scenario.rule import SCORECARD_RULES, ClientIntent, Expectation, Phase, Rule, Scenario
-from vifsim.scenario.rule_schema import RuleSchema, rule_id, rule_of
+from vifsim.scenario.rule_schema import RuleIds, RuleSchema, rule_of
 from vifsim.scenario.shadow import shadowed
 from vifsim.scenario.text import Document, Path, shown
 from vifsim.scenario.world_schema import WorldSchema, read_world
@@ -211,16 +211,14 @@ def _rules(
     """Return the sound rules by their places; `loaded` None: some are not sound."""
     broken = {path[1] for path, _ in flaws if path[:1] == ("rules",) and len(path) > 1}
     rules: dict[int, Rule] = {}
-    ids: set[str] = set()
+    ids = RuleIds()
     for index, source in sources.items():
         if index in broken:
             continue
         data = loaded[index] if loaded is not None else load_with(RuleSchema, source)[0]
         node = document.root.children["rules"].children[index]
-        identity = rule_id(source, ids)
-        ids.add(identity)
         place = (node.line or 0, node.column or 0)
-        rules[index] = rule_of(data, id=identity, source=source, place=place)
+        rules[index] = rule_of(data, id=ids.of(source), source=source, place=place)
     return rules
 
 

@@ -9,14 +9,15 @@ Source: scenario format (docs/scenarios.md).
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from importlib import resources
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
 
 from vifsim.errors import ScenarioError, UsageError
-from vifsim.scenario.fields import NAME, bare_numbers, did_you_mean, load_with
-from vifsim.scenario.rule_schema import MatchSchema, RuleSchema, rule_id, rule_of
+from vifsim.scenario.fields import bare_numbers, did_you_mean, load_with
+from vifsim.scenario.rule_schema import MatchSchema, RuleIds, RuleSchema, rule_of
 from vifsim.scenario.scenario_schema import (
     VERSION,
     ClientSchema,
@@ -56,6 +57,9 @@ __all__ = [
     "merge",
     "shipped_names",
 ]
+
+
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what cannot be meant as a path
 
 
 # ── loading ──────────────────────────────────────────────────────────────────────────────────────
@@ -112,7 +116,7 @@ def load_named(name_or_path: str) -> Scenario:
     names = shipped_names()
     if name_or_path in names:
         return _shipped(name_or_path)
-    if NAME.fullmatch(name_or_path) and not FilePath(name_or_path).exists():
+    if _WORD.fullmatch(name_or_path) and not FilePath(name_or_path).exists():
         hint = did_you_mean(name_or_path, names) or "see: vifsim scenarios list"
         raise UsageError(f"there is no scenario {name_or_path} ({hint})")
     return load_file(name_or_path)
@@ -165,7 +169,7 @@ def load_rule(
     flaws += added_rule_flaws(given, set(existing_ids), set(phases))
     if flaws:
         raise ScenarioError(source, problems_of(document, flaws))
-    return rule_of(data, id=rule_id(given, existing_ids), source=given, origin="added")
+    return rule_of(data, id=RuleIds(existing_ids).of(given), source=given, origin="added")
 
 
 # ── several ──────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ Source: scenario format, "Strict" (docs/scenarios.md).
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from vifsim.model import OPERATIONS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _UNDECIDED = (Latency, Limit, Capacity, ExpireToken, Stale)
 """Faults that let some of the calls that they match go on."""
+_MOST_WALLS = 100  # rules that others are compared with, so that thousands of rules load in seconds
 
 
 def shadowed(rules: Mapping[int, Rule]) -> Iterator[tuple[int, Rule]]:
@@ -28,14 +30,14 @@ def shadowed(rules: Mapping[int, Rule]) -> Iterator[tuple[int, Rule]]:
     Args:
         rules: by their place in the order in which they are read.
     """
-    walls: list[Rule] = []
+    walls: dict[Match, Rule] = {}
     for place in sorted(rules):
         rule = rules[place]
-        wall = next((wall for wall in walls if covers(wall.match, rule.match)), None)
+        wall = next((wall for match, wall in walls.items() if covers(match, rule.match)), None)
         if wall is not None:
             yield place, wall
-        elif _always_answers(rule):
-            walls.append(rule)
+        elif len(walls) < _MOST_WALLS and _always_answers(rule):
+            walls[rule.match] = rule
 
 
 def _always_answers(rule: Rule) -> bool:
@@ -47,17 +49,19 @@ def covers(wide: Match, narrow: Match) -> bool:
     """Return whether it is certain that `wide` matches every call that `narrow` matches."""
     if wide.headers and not set(wide.headers) <= set(narrow.headers):
         return False
-    if not _operations(narrow) <= _operations(wide):
+    if not _operations(narrow.operations) <= _operations(wide.operations):
         return False
     return all(
         _globs_cover(getattr(wide, field), getattr(narrow, field))
-        for field in ("methods", "paths", "tenants", "servers", "networks", "agents", "addresses")
+        for field in ("servers", "networks", "tenants", "methods", "paths", "agents", "addresses")
     )
 
 
-def _operations(match: Match) -> set[str]:
-    globs = match.operations or ("*",)
-    return {name for name in OPERATIONS for glob in globs if fnmatchcase(name, glob)}
+@lru_cache(maxsize=256)
+def _operations(globs: tuple[str, ...]) -> frozenset[str]:
+    if not globs:
+        return frozenset(OPERATIONS)
+    return frozenset(name for name in OPERATIONS for glob in globs if fnmatchcase(name, glob))
 
 
 def _globs_cover(wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:
