@@ -54,7 +54,7 @@ class Change:
     """What the control API's hand does to a cloud: a kind of change and its values."""
 
     kind: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,7 +185,7 @@ class Outcome:
     decision: Decision | None = None
     looks: tuple[Look, ...] = ()
     n: int = 0
-    effects: list[Effect] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list[Effect])
     answer: Answer | None = None
     end: float | None = None
     real_end: float | None = None

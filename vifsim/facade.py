@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
 
 from vifsim.errors import UsageError
 from vifsim.scenario.matching import fits
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TABLE_LENGTH = 20
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
 
 
 class Record(Mapping[str, Any]):
@@ -47,7 +51,7 @@ class Record(Mapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         value = self._document[key]
-        return Record(value) if isinstance(value, dict) else value
+        return Record(value) if _is_object(value) else value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._document)
@@ -546,7 +550,7 @@ class Cloud:
 
 
 @contextmanager
-def in_thread(simulator: Simulator) -> Iterator[Cloud]:
+def in_thread(simulator: Simulator) -> Generator[Cloud, None, None]:
     """Run a simulator in a thread while the block runs."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=_run, args=(loop,), name="vifsim", daemon=True)

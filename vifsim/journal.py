@@ -14,7 +14,7 @@ import json
 import logging
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from vifsim.errors import JournalError
 from vifsim.exchange import Answer, Call, call_key
@@ -328,13 +328,18 @@ def read_export(
     return header, entries, client
 
 
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Say whether a value read as JSON is an object: its keys are texts then."""
+    return isinstance(value, dict)
+
+
 def _line(path: str | Path, number: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as exc:
         cut = " (the file seems to be cut)" if not line.endswith("\n") else ""
         raise JournalError(f"{path}:{number}:1: not JSON{cut}: one object a line") from exc
-    if not isinstance(value, dict):
+    if not _is_object(value):
         raise JournalError(f"{path}:{number}:1: not an object: one object a line")
     return value
 
@@ -347,7 +352,7 @@ def _header(path: str | Path, value: dict[str, Any]) -> dict[str, Any]:
     scenario = value.get("scenario")
     sound = (
         isinstance(value.get("seed"), int)
-        and isinstance(scenario, dict)
+        and _is_object(scenario)
         and isinstance(scenario.get("name"), str)
         and isinstance(scenario.get("text"), str)
         and value.get("clock") in {"real", "scaled", "manual"}
@@ -360,7 +365,7 @@ def _header(path: str | Path, value: dict[str, Any]) -> dict[str, Any]:
 
 def _client(path: str | Path, number: int, value: Any) -> dict[str, Any]:
     sound = (
-        isinstance(value, dict)
+        _is_object(value)
         and value.get("ended") in {"by_itself", "time_limit", "signal"}
         and isinstance(value.get("exit_code"), (int, *_MAYBE))
         and isinstance(value.get("at"), _NUMBER)
@@ -397,6 +402,6 @@ def _flaw(value: dict[str, Any]) -> str | None:
     if (value["outcome"] is None) != (value["end"] is None):
         return "has an end without an outcome, or an outcome without an end"
     keys = {"kind", "object", "id", "at"}
-    if not all(isinstance(effect, dict) and keys <= set(effect) for effect in value["effects"]):
+    if not all(_is_object(effect) and keys <= set(effect) for effect in value["effects"]):
         return "has an effect without kind, object, id and at"
     return None

@@ -189,7 +189,7 @@ class Tenant:
     """A tenant; a quota of its own wins over the settings' for the keys it names."""
 
     id: TenantId
-    quotas: Mapping[str, int | None] = field(default_factory=dict)
+    quotas: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +266,7 @@ class Server:
     config_drive: str = ""
     key_name: str | None = None
     locked: bool = False
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     fault: BuildFault | None = None
 
 
@@ -292,7 +292,7 @@ class NewServer:
     flavor_ref: str
     networks: tuple[NetworkId, ...] | None = None
     disk_config: Literal["AUTO", "MANUAL"] = "AUTO"
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     access_ipv4: str = ""
     access_ipv6: str = ""
     key_name: str | None = None

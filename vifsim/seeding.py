@@ -208,10 +208,7 @@ def _read_contents(snapshot: Snapshot) -> tuple[Contents, Settings, int]:
         networks=[Network(**item) for item in world["networks"]],
         servers=[_read_server(item) for item in world["servers"]],
         touched={ServerId(key): float(at) for key, at in snapshot["touched"].items()},
-        interfaces=[
-            VirtualInterface(**{**item, "addresses": tuple(item["addresses"])})
-            for item in world["virtual_interfaces"]
-        ],
+        interfaces=[_read_interface(item) for item in world["virtual_interfaces"]],
         sequences={str(kind): int(number) for kind, number in snapshot["sequences"].items()},
     )
     return contents, read_settings(world["settings"]), int(world["seed"])
@@ -220,14 +217,23 @@ def _read_contents(snapshot: Snapshot) -> tuple[Contents, Settings, int]:
 def read_settings(data: Mapping[str, Any]) -> Settings:
     """Return settings from their plain data, as `asdict` made it."""
     policy = data["policy"]
-    lists = {key: tuple(policy[key]) for key in ("required", "banned")}
-    nested = {"policy": Policy(**{**policy, **lists}), "quotas": Quotas(**data["quotas"])}
-    return Settings(**{**data, **nested})
+    rules: dict[str, Any] = {**policy}
+    for key in ("required", "banned"):
+        rules[key] = tuple(policy[key])
+    values: dict[str, Any] = {**data, "policy": Policy(**rules)}
+    values["quotas"] = Quotas(**data["quotas"])
+    return Settings(**values)
 
 
 def _read_server(item: Mapping[str, Any]) -> Server:
     fault = item["fault"]
-    return Server(**{**item, "fault": None if fault is None else BuildFault(**fault)})
+    values: dict[str, Any] = {**item, "fault": fault and BuildFault(**fault)}
+    return Server(**values)
+
+
+def _read_interface(item: Mapping[str, Any]) -> VirtualInterface:
+    values: dict[str, Any] = {**item, "addresses": tuple(item["addresses"])}
+    return VirtualInterface(**values)
 
 
 async def refill(rows: Rows, contents: Contents) -> None:
@@ -392,10 +398,11 @@ async def _set_quotas(rows: Rows, values: Mapping[str, Any]) -> None:
     tenant = await rows.tenant(tenant_id)
     if tenant is None:
         raise ControlFault(404, f"no tenant {tenant_id}")
-    quotas = values["quotas"]
+    wanted: Any = values["quotas"]
     known = [field.name for field in fields(Quotas)]
-    if not isinstance(quotas, Mapping):
+    if not isinstance(wanted, Mapping):
         raise ControlFault(400, f"quotas is a mapping with any of {', '.join(known)}")
+    quotas: Mapping[str, Any] = {**wanted}
     for key, value in quotas.items():
         if key not in known:
             raise ControlFault(400, f"no quota {key!r}: it is one of {', '.join(known)}")
@@ -440,9 +447,9 @@ def _text(values: Mapping[str, Any], key: str, default: str) -> str:
 async def _server(rows: Rows, name: object) -> Server:
     if isinstance(name, str):
         found = await rows.server(ServerId(name.lower()))
-        named = [] if found else await rows.servers_named(name)
+        named = [found] if found else await rows.servers_named(name)
         now = rows.clock.epoch()
-        for server in [found] if found else named:
+        for server in named:
             if server.gone_at is None or server.gone_at > now:
                 return cloud.server_at(server, now)
     raise ControlFault(404, f"no server {name!r}")

@@ -48,8 +48,6 @@ ScenarioSource = str | os.PathLike[str] | Mapping[str, Any]
 ScenarioArgument = ScenarioSource | Sequence[ScenarioSource] | None
 ClockMode = Literal["real", "scaled", "manual"]
 
-SIMULATOR: web.AppKey[Simulator]
-
 _BACKLOG = 4096
 """Connections that may wait to be accepted: a burst of thousands is refused otherwise."""
 
@@ -68,7 +66,7 @@ def read_scenario(argument: ScenarioArgument) -> Scenario:
         return Scenario(name="none")
     if isinstance(argument, str | os.PathLike | Mapping):
         return _read_one(argument)
-    if not isinstance(argument, Sequence):
+    if not isinstance(argument, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] -- tests are often untyped
         raise UsageError(f"a scenario is a name, a path or a mapping, not {argument!r}")
     scenarios = [_read_one(item) for item in argument]
     return merge(scenarios) if scenarios else Scenario(name="none")
@@ -77,7 +75,7 @@ def read_scenario(argument: ScenarioArgument) -> Scenario:
 def _read_one(source: ScenarioSource) -> Scenario:
     if isinstance(source, Mapping):
         return load_mapping(source)
-    if isinstance(source, str | os.PathLike):
+    if isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance] -- likewise
         return load_named(os.fspath(source))
     raise UsageError(f"a scenario is a name, a path or a mapping, not {source!r}")
 
@@ -447,7 +445,7 @@ class Simulator:
 
     def scenario_document(self) -> dict[str, Any]:
         """Return the scenario and its rules, in the order in which they are read."""
-        rules = []
+        rules: list[dict[str, Any]] = []
         for rule in self._rules():
             matched, fired = self.rule_counts(rule.id)
             rules.append(

@@ -59,7 +59,11 @@ def ask(options: argparse.Namespace, method: str, path: str, document: Any = Non
 
 def _detail(exc: HTTPError) -> str:
     try:
-        document = json.loads(exc.read())
+        document: Any = json.loads(exc.read())
     except ValueError:
         return f"the simulator answered {exc.code}"
-    return str(document.get("detail", document)) if isinstance(document, dict) else str(document)
+    match document:
+        case {"detail": detail}:
+            return str(detail)
+        case other:
+            return str(other)

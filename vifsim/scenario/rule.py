@@ -21,6 +21,10 @@ Origin = Literal["documented", "added", "scenario"]
 Per = Literal["rule", "user", "tenant", "token", "client", "server", "interface"]
 
 
+ExpectedVerdict = Literal["pass", "fail", "any"]
+"""What a scenario says a good client gets from a rule of the scorecard."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """Which calls: every field that is not empty must hold; within a field any of its globs.
@@ -330,7 +334,7 @@ class Rule:
     at: Place = "before"
     retry_after: RetryAfterRule | None = None
     origin: Origin = "scenario"
-    source: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict[str, Any])
     line: int = 0
     column: int = 0
 
@@ -365,11 +369,11 @@ class Expectation:
     client and left at the end; `finishes_within` and the thresholds that are times are seconds.
     """
 
-    rules: Mapping[str, Literal["pass", "fail", "any"]] = field(default_factory=dict)
+    rules: Mapping[str, ExpectedVerdict] = field(default_factory=dict[str, ExpectedVerdict])
     interfaces: int | None = None
     max_requests: int | None = None
     finishes_within: float | None = None
-    thresholds: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,7 +389,7 @@ class Scenario:
     seed: int | None = None
     start: Literal["load", "first_call"] = "load"
     hold: float = 0.0
-    world: Mapping[str, Any] = field(default_factory=dict)
+    world: Mapping[str, Any] = field(default_factory=dict[str, Any])
     phases: tuple[Phase, ...] = ()
     rules: tuple[Rule, ...] = ()
     client: ClientIntent = field(default_factory=ClientIntent)
