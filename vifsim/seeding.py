@@ -157,15 +157,21 @@ class _Seeder:
 
 def snapshot_of(contents: Contents, settings: Settings, seed: int) -> Snapshot:
     """Return everything as portable data."""
+    joined: dict[ServerId, list[NetworkId]] = {}
+    for interface in contents.interfaces:
+        joined.setdefault(interface.server_id, []).append(interface.network_id)
     return {
         "version": SNAPSHOT_VERSION,
         "world": {
             "seed": seed,
-            "settings": asdict(settings),
+            "settings": settings_document(settings),
             "tenants": [_tenant_document(tenant, contents.users) for tenant in contents.tenants],
             "networks": [asdict(network) for network in contents.networks],
-            "servers": [asdict(server) for server in contents.servers],
-            "virtual_interfaces": [asdict(interface) for interface in contents.interfaces],
+            "servers": [
+                {**asdict(server), "networks": joined.get(server.id, [])}
+                for server in contents.servers
+            ],
+            "virtual_interfaces": [_interface_document(item) for item in contents.interfaces],
         },
         "tokens": [asdict(token) for token in contents.tokens],
         "sequences": dict(contents.sequences),
@@ -176,6 +182,11 @@ def snapshot_of(contents: Contents, settings: Settings, seed: int) -> Snapshot:
 def _tenant_document(tenant: Tenant, users: Sequence[User]) -> dict[str, Any]:
     own = [asdict(user) for user in users if user.tenant == tenant.id]
     return {"id": tenant.id, "quotas": dict(tenant.quotas), "users": own}
+
+
+def _interface_document(interface: VirtualInterface) -> dict[str, Any]:
+    values = asdict(interface)
+    return {"server": values.pop("server_id"), "network": values.pop("network_id"), **values}
 
 
 def contents_of(snapshot: Snapshot) -> tuple[Contents, Settings, int]:
@@ -215,12 +226,14 @@ def _read_contents(snapshot: Snapshot) -> tuple[Contents, Settings, int]:
 
 
 def read_settings(data: Mapping[str, Any]) -> Settings:
-    """Return settings from their plain data, as `asdict` made it."""
+    """Return settings from their document."""
     policy = data["policy"]
     rules: dict[str, Any] = {**policy}
     for key in ("required", "banned"):
         rules[key] = tuple(policy[key])
     values: dict[str, Any] = {**data, "policy": Policy(**rules)}
+    for key in _DURATIONS:
+        values[key] = float(data[key].removesuffix("s"))
     values["quotas"] = Quotas(**data["quotas"])
     return Settings(**values)
 
@@ -228,11 +241,13 @@ def read_settings(data: Mapping[str, Any]) -> Settings:
 def _read_server(item: Mapping[str, Any]) -> Server:
     fault = item["fault"]
     values: dict[str, Any] = {**item, "fault": fault and BuildFault(**fault)}
+    del values["networks"]  # the interfaces say so too
     return Server(**values)
 
 
 def _read_interface(item: Mapping[str, Any]) -> VirtualInterface:
     values: dict[str, Any] = {**item, "addresses": tuple(item["addresses"])}
+    values["server_id"], values["network_id"] = values.pop("server"), values.pop("network")
     return VirtualInterface(**values)
 
 
@@ -330,7 +345,7 @@ def settings_document(settings: Settings) -> dict[str, Any]:
     """Return settings as a scenario would write them."""
     document = asdict(settings)
     for key in _DURATIONS:
-        document[key] = f"{document[key]:g}s"
+        document[key] = f"{document[key]!r}".removesuffix(".0") + "s"
     document["policy"] |= {key: list(document["policy"][key]) for key in ("required", "banned")}
     return document
 

@@ -31,7 +31,7 @@ from vifsim.model import (
     VirtualInterface,
 )
 from vifsim.operations import Contents, Rows
-from vifsim.seeding import read_settings
+from vifsim.seeding import read_settings, settings_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -482,7 +482,8 @@ class WriterRows(SqliteRows):
         """Behave by other settings from now on."""
         self.settings, self.seed = settings, seed
         self._execute(
-            "UPDATE meta SET seed = ?, settings = ?", (str(seed), json.dumps(asdict(settings)))
+            "UPDATE meta SET seed = ?, settings = ?",
+            (str(seed), json.dumps(settings_document(settings))),
         )
 
     def keep_scenario(self, scenario: Mapping[str, Any]) -> None:

@@ -380,6 +380,16 @@ async def test_a_snapshot_brings_everything_back_but_the_journal(
     assert (await control.document("journal"))["last"] == 1
 
 
+async def test_a_snapshots_world_has_the_shape_of_a_scenarios(control: ControlApi) -> None:
+    world = (await control.document("snapshot"))["world"]
+
+    state = await control.document("state")
+    assert world["settings"] == state["settings"]
+    for kind in ("tenants", "networks", "servers", "virtual_interfaces"):
+        assert [one["id"] for one in world[kind]] == [one["id"] for one in state[kind]]
+        assert set(state[kind][0]) <= set(world[kind][0])
+
+
 async def test_a_snapshot_holds_no_secret(control: ControlApi, api: Api) -> None:
     caller = await api.log_in("demo")
 
