@@ -19,8 +19,9 @@ from vifsim.backend import Change
 from vifsim.clock import SimClock
 from vifsim.errors import ControlFault, JournalError, ScenarioError, UsageError
 from vifsim.exchange import Facts
+from vifsim.http.access import Access
 from vifsim.http.codec import MAX_BODY_BYTES
-from vifsim.http.control import Access, Control
+from vifsim.http.control import Control
 from vifsim.http.edge import Edge
 from vifsim.http.serving import Everything, Runner, expect
 from vifsim.journal import Journal

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vifsim.http.control import Access
+from vifsim.http.access import Access
 from vifsim.version import __version__
 
 if TYPE_CHECKING:

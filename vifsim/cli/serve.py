@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vifsim.errors import UsageError
-from vifsim.http.control import Access
+from vifsim.http.access import Access
 from vifsim.simulator import Simulator
 
 if TYPE_CHECKING:

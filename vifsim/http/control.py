@@ -8,36 +8,39 @@ Source: control API (docs/control-api.md).
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.http_exceptions import PayloadEncodingError
 
-from vifsim.errors import ControlFault, Problem, ScenarioError, UsageError
-from vifsim.http.codec import as_object, no_constant
+from vifsim.errors import ControlFault, ScenarioError, UsageError
+from vifsim.http.asking import (
+    MAX_BYTES,
+    MAX_SNAPSHOT_BYTES,
+    SITE_TYPES,
+    check_query,
+    check_type,
+    journal_query,
+    number,
+    read_body,
+    read_json,
+    read_mapping,
+    shipped_name,
+    utf8,
+)
+from vifsim.http.problem import answer, problem
 
 if TYPE_CHECKING:
     from vifsim.clock import Clock
+    from vifsim.http.access import Access
     from vifsim.journal import Journal
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/_vifsim"
-MAX_BYTES = 1024 * 1024
-MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024
 _MOST_ENTRIES = 10_000
 _DEFAULT_ENTRIES = 1_000
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
-_JSON_TYPES = frozenset({"application/json", "text/json"})
-_YAML_TYPES = frozenset(
-    {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain"}
-)
-_SITE_TYPES = _JSON_TYPES | _YAML_TYPES | {"", "application/octet-stream"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -128,112 +131,6 @@ class Controls(Protocol):
         ...
 
 
-class Access:
-    """Who may use the control API.
-
-    Args:
-        token: that calls must bear; None where the address is a loopback one.
-        hosts: further names under which the simulator is reached.
-
-    Source: control API, section 1 (docs/control-api.md).
-    """
-
-    def __init__(self, token: str | None = None, hosts: frozenset[str] = frozenset()) -> None:
-        self._token = token
-        self._hosts = _LOOPBACK | {host.lower() for host in hosts}
-
-    def check(self, request: web.Request) -> None:
-        """Refuse a request that comes from elsewhere or bears no token.
-
-        Raises:
-            ControlFault: 401 or 403.
-        """
-        host = _host_of(f"//{request.headers.get('Host', '')}")
-        if host not in self._hosts:
-            raise ControlFault(
-                403, f"Host {host or '(none)'} is not this simulator: allow it with --allow-host"
-            )
-        origin = request.headers.get("Origin")
-        if origin is not None and not self._own(origin, request):
-            raise ControlFault(403, f"Origin {origin} is not this simulator's own")
-        self._check_token(request)
-
-    def _own(self, origin: str, request: web.Request) -> bool:
-        return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
-
-    def _check_token(self, request: web.Request) -> None:
-        if self._token is None:
-            return
-        kind, _, given = request.headers.get("Authorization", "").partition(" ")
-        given_bytes = given.strip().encode("utf-8", "surrogateescape")
-        if kind.lower() != "bearer" or not compare_digest(given_bytes, self._token.encode()):
-            raise ControlFault(401, "the control API needs Authorization: Bearer TOKEN here")
-
-
-def _host_of(url: str) -> str:
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-    return host.lower()
-
-
-def problem(fault: ControlFault) -> web.Response:
-    """Return the `application/problem+json` of a refusal.
-
-    Source: RFC 9457; control API, section 1 (docs/control-api.md).
-    """
-    document: dict[str, Any] = {
-        "type": "about:blank",
-        "title": _TITLES.get(fault.status, "Error"),
-        "status": fault.status,
-        "detail": fault.detail,
-    }
-    if fault.problems:
-        document["errors"] = [_place(item) for item in fault.problems]
-    headers = {"WWW-Authenticate": "Bearer"} if fault.status == 401 else {}
-    return web.Response(
-        body=json.dumps(document).encode(),
-        status=fault.status,
-        headers=headers,
-        content_type="application/problem+json",
-    )
-
-
-_TITLES = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    409: "Conflict",
-    413: "Content Too Large",
-    415: "Unsupported Media Type",
-    500: "Internal Server Error",
-    501: "Not Implemented",
-}
-
-
-def _place(item: Problem) -> dict[str, Any]:
-    shown: dict[str, Any] = {"at": item.at}
-    if item.line is not None:
-        shown |= {"line": item.line, "column": item.column}
-    shown["detail"] = item.detail
-    if item.hint:
-        shown["hint"] = item.hint
-    return shown
-
-
-def answer(document: Any, status: int = 200, **headers: str) -> web.Response:
-    """Return a JSON answer."""
-    return web.Response(
-        body=json.dumps(document).encode(),
-        status=status,
-        headers=headers,
-        content_type="application/json",
-    )
-
-
 def _done() -> web.Response:
     return web.Response(status=204)
 
@@ -288,7 +185,7 @@ class Control:
             try:
                 self._access.check(request)
                 if query_keys is not None:
-                    _check_query(request.query, query_keys)
+                    check_query(request.query, query_keys)
                 return await handler(request)
             except ControlFault as fault:
                 return problem(fault)
@@ -318,7 +215,7 @@ class Control:
 
     async def post_reset(self, request: web.Request) -> web.Response:
         """Answer POST `reset`."""
-        body = await _json_object(request, {"seed"}, empty={})
+        body = await read_json(request, {"seed"}, empty={})
         seed = body.get("seed")
         if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
             raise ControlFault(400, "seed is a whole number, 0 or more")
@@ -332,7 +229,7 @@ class Control:
     async def put_snapshot(self, request: web.Request) -> web.Response:
         """Answer PUT `snapshot`."""
         keys = {"version", "world", "tokens", "sequences", "touched", "scenario", "clock"}
-        snapshot = await _json_object(request, keys, most=MAX_SNAPSHOT_BYTES)
+        snapshot = await read_json(request, keys, most=MAX_SNAPSHOT_BYTES)
         await self._controls.restore(snapshot)
         return _done()
 
@@ -345,19 +242,19 @@ class Control:
     async def put_scenario(self, request: web.Request) -> web.Response:
         """Answer PUT `scenario`."""
         name = request.query.get("name")
-        raw = await _body(request, MAX_BYTES)
+        raw = await read_body(request, MAX_BYTES)
         if name is not None:
             if raw.strip():
                 raise ControlFault(400, "give a name or a scenario, not both")
-            await self._controls.load(_shipped_name(name))
+            await self._controls.load(shipped_name(name))
             return _done()
-        _check_type(request, _SITE_TYPES)
-        await self._controls.load_text(_text(raw))
+        check_type(request, SITE_TYPES)
+        await self._controls.load_text(utf8(raw))
         return _done()
 
     async def post_rule(self, request: web.Request) -> web.Response:
         """Answer POST `rules`."""
-        rule = await _document(request)
+        rule = await read_mapping(request)
         rule_id = await self._controls.add_rule(rule)
         return answer({"id": rule_id}, 201, Location=f"{PREFIX}/rules/{rule_id}")
 
@@ -373,7 +270,7 @@ class Control:
 
     async def post_amend(self, request: web.Request) -> web.Response:
         """Answer POST `amend`."""
-        body = await _json_object(request, None)
+        body = await read_json(request, None)
         change = body.pop("change", None)
         if not isinstance(change, str):
             raise ControlFault(400, "change is missing: name what to change, such as set_status")
@@ -388,7 +285,7 @@ class Control:
 
     async def put_clock(self, request: web.Request) -> web.Response:
         """Answer PUT `clock`."""
-        body = await _json_object(request, {"mode", "speed"})
+        body = await read_json(request, {"mode", "speed"})
         mode, speed = body.get("mode"), body.get("speed")
         if not isinstance(mode, str):
             raise ControlFault(400, "mode is missing: real, scaled or manual")
@@ -399,7 +296,7 @@ class Control:
 
     async def post_advance(self, request: web.Request) -> web.Response:
         """Answer POST `clock/advance`."""
-        body = await _json_object(request, {"by"})
+        body = await read_json(request, {"by"})
         by = body.get("by")
         if not isinstance(by, str):
             raise ControlFault(400, 'by is missing: a duration with its unit, such as "30m"')
@@ -410,7 +307,7 @@ class Control:
 
     async def get_journal(self, request: web.Request) -> web.Response:
         """Answer GET `journal`."""
-        query = _journal_query(request.query)
+        query = journal_query(request.query)
         journal = self._controls.journal
         calls = list(
             journal.query(
@@ -419,10 +316,10 @@ class Control:
                 server=await self._ids("server", query),
                 network=await self._ids("network", query),
                 outcome=query.get("outcome"),
-                since=_number(query, "since", 0, 0, 1 << 62),
+                since=number(query, "since", 0, 0, 1 << 62),
             )
         )
-        limit = _number(query, "limit", _DEFAULT_ENTRIES, 1, _MOST_ENTRIES)
+        limit = number(query, "limit", _DEFAULT_ENTRIES, 1, _MOST_ENTRIES)
         return answer(
             {
                 "entries": journal.documents(calls[:limit]),
@@ -485,93 +382,6 @@ def _not_allowed(allowed: list[str]) -> Handler:
     return refuse
 
 
-# ── reading requests ─────────────────────────────────────────────────────────────────────────────
-
-
-async def _body(request: web.Request, most: int) -> bytes:
-    fault = ControlFault(413, f"the body is over {most} bytes")
-    if (request.content_length or 0) > most:
-        raise fault
-    try:
-        return await request.clone(client_max_size=most).read()
-    except web.HTTPRequestEntityTooLarge as exc:
-        raise fault from exc
-    except (web.RequestPayloadError, PayloadEncodingError) as exc:
-        raise ControlFault(400, f"the body is broken: {exc}") from exc
-
-
-def _check_type(request: web.Request, known: frozenset[str]) -> None:
-    text = request.headers.get("Content-Type", "")
-    if text.partition(";")[0].strip().lower() not in known:
-        raise ControlFault(415, f"Content-Type {text} is neither JSON nor YAML")
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as exc:
-        raise ControlFault(400, f"the body is not UTF-8: {exc.reason}") from exc
-
-
-def _parsed(raw: bytes) -> Any:
-    try:
-        return json.loads(_text(raw), parse_constant=no_constant)
-    except (ValueError, RecursionError) as exc:
-        raise ControlFault(400, f"the body is not JSON: {exc}") from exc
-
-
-async def _json_object(
-    request: web.Request,
-    keys: set[str] | None,
-    *,
-    most: int = MAX_BYTES,
-    empty: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return a JSON object that holds no key but these; None: any."""
-    raw = await _body(request, most)
-    if not raw.strip() and empty is not None:
-        return dict(empty)
-    _check_type(request, _JSON_TYPES | {"", "application/octet-stream"})
-    value = as_object(_parsed(raw))
-    if value is None:
-        raise ControlFault(400, "the body is not a JSON object")
-    for key in value:
-        if keys is not None and key not in keys:
-            detail = f"unknown key {key}"
-            raise ControlFault(
-                400,
-                f"{detail}: known are {', '.join(sorted(keys))}",
-                [Problem(at=key, detail=detail)],
-            )
-    return value
-
-
-async def _document(request: web.Request) -> dict[str, Any]:
-    """Return a mapping from JSON or YAML."""
-    from vifsim.scenario.text import read_text  # noqa: PLC0415 -- only who sends YAML needs it
-
-    _check_type(request, _SITE_TYPES)
-    document = read_text(_text(await _body(request, MAX_BYTES)), source="rule")
-    if document.problems:
-        raise ScenarioError("rule", document.problems)
-    rule = as_object(document.data)
-    if rule is None:
-        raise ControlFault(400, "a rule is a mapping, such as {status: 503, first: 2}")
-    return rule
-
-
-def _shipped_name(name: str) -> str:
-    from vifsim.scenario.schema import shipped_names  # noqa: PLC0415 -- slow to import
-
-    if name not in shipped_names():
-        from difflib import get_close_matches  # noqa: PLC0415 -- for a mistake only
-
-        near = get_close_matches(name, shipped_names(), n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise ControlFault(404, f"there is no scenario {name}{hint}")
-    return name
-
-
 _QUERY_KEYS: Mapping[tuple[str, str], frozenset[str]] = {
     ("GET", "/journal"): frozenset(
         {"operation", "tenant", "server", "network", "outcome", "since", "limit"}
@@ -579,28 +389,3 @@ _QUERY_KEYS: Mapping[tuple[str, str], frozenset[str]] = {
     ("PUT", "/scenario"): frozenset({"name"}),
 }
 """The parameters of the calls that take some."""
-
-
-def _check_query(query: Mapping[str, str], keys: frozenset[str]) -> None:
-    for key in query:
-        if key not in keys:
-            known = f"known are {', '.join(sorted(keys))}" if keys else "this call takes none"
-            raise ControlFault(400, f"unknown parameter {key}: {known}")
-
-
-def _journal_query(query: Mapping[str, str]) -> Mapping[str, str]:
-    outcome = query.get("outcome")
-    if outcome not in {None, "completed", "client_gone", "server_cut"}:
-        raise ControlFault(400, "outcome is completed, client_gone or server_cut")
-    return query
-
-
-def _number(query: Mapping[str, str], key: str, default: int, least: int, most: int) -> int:
-    text = query.get(key)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise ControlFault(400, f"{key} is a whole number")
-    if not least <= int(text) <= most:
-        raise ControlFault(400, f"{key} is {least} to {most}")
-    return int(text)
