@@ -77,9 +77,7 @@ async def check_that_a_kill_loses_nothing(folder: Path, seed: int) -> None:
 def run_until_killed(url: str, servers: list[ServerId], *, lines: int) -> list[tuple[str, ...]]:
     """Return what a child said before and while it was killed."""
     command = [sys.executable, "-c", CHILD, url, *servers]
-    with subprocess.Popen(  # noqa: S603 -- the program above
-        command, stdout=subprocess.PIPE, text=True
-    ) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         said = [child.stdout.readline() for _ in range(lines)]
         child.send_signal(signal.SIGKILL)
@@ -124,9 +122,7 @@ def test_a_backend_that_nobody_closed_lets_its_process_end(tmp_path: Path) -> No
     program = CHILD.replace("open(None)", "open(world())").replace("a_call,", "a_call, world,")
     command = [sys.executable, "-W", "ignore", "-c", program, f"sqlite:///{tmp_path}/demo.db"]
 
-    ended = subprocess.run(  # noqa: S603 -- the program above
-        command, capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "open\ndone\n"

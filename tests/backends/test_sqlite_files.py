@@ -213,7 +213,7 @@ sys.stdin.read()
 
 @contextmanager
 def held_by_another_process(file: Path) -> Generator[None]:
-    with subprocess.Popen(  # noqa: S603 -- the program above
+    with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
         assert child.stdout is not None

@@ -84,7 +84,7 @@ class Environments:
 
     def _run(self, command: list[str]) -> None:
         if not self.offline:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- made here
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             self.offline = done.returncode != 0 and bool(_NO_NETWORK.search(done.stderr))
             assert self.offline or done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         if self.offline:
@@ -231,7 +231,7 @@ def start_client(
         interpreter = "node" if driver.endswith(".js") else str(place / "bin" / "python")
         log = tmp_path / f"{name}.log"
         with log.open("wb") as stderr:
-            process = subprocess.Popen(  # noqa: S603 -- our own driver
+            process = subprocess.Popen(
                 [interpreter, str(DRIVERS / driver)],
                 bufsize=0,
                 stdin=subprocess.PIPE,
@@ -254,7 +254,7 @@ def run_nova(environments: Environments, client_env: dict[str, str]) -> RunNova:
     nova = environments.get("modern") / "bin" / "nova"
 
     def run(*args: str, **changed: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603 -- the installed command
+        return subprocess.run(
             [str(nova), *args],
             env={**client_env, **changed},
             capture_output=True,

@@ -41,7 +41,7 @@ def judged(client: str, scenario: str, limit: float) -> dict[str, Any]:
     with Simulator(scenario=rules) as cloud:
         command = [sys.executable, str(HERE / "clients" / f"{client}.py")]
         environment = {**os.environ, **cloud.env(), "PYTHONDONTWRITEBYTECODE": "1"}
-        process = subprocess.Popen(  # noqa: S603 -- our own clients
+        process = subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
