@@ -1,0 +1,31 @@
+"""`python -m benchmarks [NAME…]`: measure, print ratios beside their marks, and say if all are met."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from benchmarks.measure import show
+
+SUBJECTS = {
+    "http": ("benchmarks.http_cost", "HTTP, memory backend, against a bare aiohttp handler"),
+    "sqlite": ("benchmarks.sqlite_cost", "SQLite, against one commit per operation"),
+    "start": ("benchmarks.start_cost", "Start, against a bare AppRunner"),
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the named benchmarks, or all; return 1 where a mark is not met."""
+    unknown = [name for name in names if name not in SUBJECTS]
+    if unknown:
+        print(f"no benchmark {unknown[0]}: there are {', '.join(SUBJECTS)}", file=sys.stderr)
+        return 2
+    met = True
+    for name in names or SUBJECTS:
+        module, title = SUBJECTS[name]
+        met &= show(title, import_module(module).measure())
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,112 @@
+"""Server CPU per request, over sockets, against a bare aiohttp handler that does the same JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from benchmarks.measure import Figure, Rounds, cpu_seconds
+from benchmarks.serving import NETWORK, SERVERS, server_id
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+ROUNDS = 25
+_CALLS = 400
+_BODY = json.dumps({"virtual_interface": {"network_id": NETWORK}}).encode()
+_HEADERS = "Host: {}\r\nUser-Agent: bench/1\r\nAccept: */*\r\nX-Auth-Token: demo-token\r\n"
+
+
+@dataclass(slots=True)
+class Subject:
+    """A server under load."""
+
+    pid: int
+    address: str
+    made: dict[int, str] = field(default_factory=dict[int, str])
+
+    def request(self, kind: str, number: int) -> bytes:
+        """Return one request as bytes."""
+        path = f"/servers/{server_id(number)}/os-virtual-interfacesv2"
+        head = _HEADERS.format(self.address)
+        if kind == "create":
+            head += f"Content-Type: application/json\r\nContent-Length: {len(_BODY)}\r\n"
+            return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + _BODY
+        if kind == "list":
+            return f"GET {path} HTTP/1.1\r\n{head}\r\n".encode()
+        return f"DELETE {path}/{self.made[number]} HTTP/1.1\r\n{head}\r\n".encode()
+
+    async def run(self, kind: str, numbers: Iterator[int], connections: int) -> None:
+        """Send a request for each number, over so many connections at once."""
+        await asyncio.gather(*(self._talk(kind, numbers) for _ in range(connections)))
+
+    async def _talk(self, kind: str, numbers: Iterator[int]) -> None:
+        host, port = self.address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        for number in numbers:
+            writer.write(self.request(kind, number))
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b" 200 " in head[:16], head
+            size = int(head.lower().partition(b"content-length: ")[2].split(b"\r", 1)[0])
+            body = await reader.readexactly(size)
+            if kind == "create":
+                self.made[number] = json.loads(body)["virtual_interfaces"][0]["id"]
+        writer.close()
+
+
+@contextmanager
+def serving(*arguments: str) -> Generator[Subject]:
+    """Run one of the servers in a process of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.serving", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        try:
+            yield Subject(process.pid, url.removeprefix("http://"))
+        finally:
+            process.terminate()
+
+
+def measure(rounds: int = ROUNDS, connections: int = 32) -> list[Figure]:
+    """Return the ratios of create, list and delete, and of all three together."""
+    found = {kind: Rounds() for kind in ("create", "list", "delete", "mixed")}
+    with serving("bare") as bare, serving("vifsim") as ours:
+        for number in range(rounds + 2):
+            for name, subject in (("bare", bare), ("ours", ours)):
+                costs = _round(subject, number, connections)
+                if number >= 2:  # the first two warm up
+                    for kind, cost in costs.items():
+                        found[kind].add(name, cost)
+    return [
+        Figure(
+            name=f"server CPU, {kind}, {connections} connections",
+            ratio=rounds_of.ratio("ours", "bare"),
+            mark={"create": 1.5}.get(kind),
+            detail=f"{rounds_of.median('ours'):.0f} us by {rounds_of.median('bare'):.0f} us, "
+            f"least by least {rounds_of.least_ratio('ours', 'bare'):.2f}",
+        )
+        for kind, rounds_of in found.items()
+    ]
+
+
+def _round(subject: Subject, number: int, connections: int) -> dict[str, float]:
+    first = number * _CALLS % SERVERS
+    costs: dict[str, float] = {}
+    gc.collect()
+    for kind in ("create", "list", "delete"):
+        before = cpu_seconds(subject.pid)
+        numbers = iter(range(first, first + _CALLS))
+        asyncio.run(subject.run(kind, numbers, connections))
+        costs[kind] = (cpu_seconds(subject.pid) - before) / _CALLS * 1e6
+    costs["mixed"] = sum(costs.values()) / 3
+    return costs
