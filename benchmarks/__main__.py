@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME…]`: measure, print ratios beside their marks, and say if all are met."""
+"""`python -m benchmarks [NAME…]`: measure, and print ratios beside their marks."""
 
 from __future__ import annotations
 

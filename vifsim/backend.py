@@ -6,9 +6,11 @@ The house rule: a backend knows values and faults; no HTTP, no JSON, no scenario
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -343,7 +345,18 @@ class Backend(ABC):
 
 def installed() -> dict[str, EntryPoint]:
     """Return the installed backends by their URL scheme, in alphabetical order."""
-    return {point.name: point for point in sorted(entry_points(group=STORES_GROUP))}
+    return points(STORES_GROUP)
+
+
+def points(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of a group by name, in alphabetical order."""
+    return dict(_points(group, tuple(sys.path)))
+
+
+@cache
+def _points(group: str, _: tuple[str, ...]) -> dict[str, EntryPoint]:
+    # Reading what is installed takes longer than starting a cloud: once for each search path.
+    return {point.name: point for point in sorted(entry_points(group=group))}
 
 
 def find(url: str) -> type[Backend]:

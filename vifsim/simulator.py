@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 
 from aiohttp import web
@@ -740,8 +739,8 @@ def create_app(**settings: Any) -> web.Application:
 
 
 def _decorated(inner: Backend, clock: SimClock) -> Faults:
-    (point,) = entry_points(group=backends.DECORATORS_GROUP, name="faults")
-    made: Faults = point.load()(inner, clock=clock)
+    decorator = backends.points(backends.DECORATORS_GROUP)["faults"]
+    made: Faults = decorator.load()(inner, clock=clock)
     return made
 
 
