@@ -66,6 +66,10 @@ class Clock(ABC):
     def client_seconds(self, delay: float) -> float:
         """Return how long a delay of this clock is for the client, seconds."""
 
+    @abstractmethod
+    async def pause(self, seconds: float = _MOMENT) -> None:
+        """Let the loop turn for so long in real time, whatever the clock does."""
+
     @property
     @abstractmethod
     def is_virtual(self) -> bool:
@@ -189,9 +193,8 @@ class SimClock(Clock):
                 self._forget(entry)
                 raise
 
-    async def pause(self) -> None:
-        """Let the loop turn for a moment of real time."""
-        await asyncio.sleep(_MOMENT)
+    async def pause(self, seconds: float = _MOMENT) -> None:
+        await asyncio.sleep(seconds)
 
     async def _let_run(self) -> None:
         """Let the tasks that were woken go on until they wait for time or end."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -163,6 +164,12 @@ class Journal:
         self._number()
         return [entry_document(call) for call in calls]
 
+    def document(self, call: Call) -> dict[str, Any]:
+        """Return one entry as the control API shows it; `n` is 0 until its end is near."""
+        if call.outcome.ending is not None and not call.outcome.n:
+            self._number()
+        return entry_document(call)
+
     def export(self, header: Mapping[str, Any]) -> Iterator[str]:
         """Yield the lines of an export, the header first."""
         yield json.dumps({"vifsim_journal": 1, **header, "dropped": self.dropped})
@@ -186,12 +193,12 @@ class Journal:
         """Give entries that no rule has counted their `n`: which arrival of their key they are."""
         if not self._entries or self._numbered_to == self._seq:
             return
-        for call in self._entries:
-            if call.seq > self._numbered_to:
-                key = call_key(call)
-                number = self._numbered[key] = self._numbered.get(key, 0) + 1
-                if not call.outcome.n:
-                    call.outcome.n = number
+        new = list(takewhile(lambda call: call.seq > self._numbered_to, reversed(self._entries)))
+        for call in reversed(new):
+            key = call_key(call)
+            number = self._numbered[key] = self._numbered.get(key, 0) + 1
+            if not call.outcome.n:
+                call.outcome.n = number
         self._numbered_to = self._seq
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 
@@ -139,6 +139,7 @@ class Simulator:
         self.backend: Backend = cast("Backend", self.faults)  # it is both: a decorator is a backend
         self.journal = Journal(self.clock)
         self.edge = Edge(self.backend, self.journal, self.clock)
+        self.watchers: list[Callable[[str], None]] = []
         self._added: list[Rule] = []
         self._ever_added: dict[str, Rule] = {}
         self._removed: set[str] = set()
@@ -162,6 +163,7 @@ class Simulator:
         everything.add_route("*", self.edge.handle, expect_handler=expect)
         app.router.register_resource(everything)
         app.on_startup.append(self._on_startup)
+        app.on_shutdown.append(self._control.let_go)
         app.on_cleanup.append(self._on_cleanup)
         return app
 
@@ -383,6 +385,12 @@ class Simulator:
         self.journal.number_anew()
         await self.learn_names()
         await self._keep()
+        self._changed("scenario", "state")
+
+    def _changed(self, *names: str) -> None:
+        for watcher in self.watchers:
+            for name in names:
+                watcher(name)
 
     async def add_rule(self, rule: Mapping[str, Any]) -> str:
         """Add a rule, read before the scenario's, and return its id; raises as `put_rule`."""
@@ -408,6 +416,7 @@ class Simulator:
         if self.faults.engine is None:
             state["arrivals"] = self.journal.arrivals()  # nobody else has counted them
         self._install(state)
+        self._changed("scenario")
         return made
 
     async def remove_rule(self, rule_id: str) -> None:
@@ -428,12 +437,14 @@ class Simulator:
             self._removed.add(rule_id)
         self._added = added
         self._install(self.faults.state)
+        self._changed("scenario")
 
     async def remove_added_rules(self) -> None:
         """Remove all added rules."""
         self._added = []
         self._install(self.faults.state)
         await self._keep()
+        self._changed("scenario")
 
     def _rules(self) -> tuple[Rule, ...]:
         return () if self._engine is None else self._engine.rules
@@ -497,6 +508,7 @@ class Simulator:
         self.journal.restart()
         await self.learn_names()
         await self._keep()
+        self._changed("clock", "scenario", "state")
 
     async def snapshot(self) -> dict[str, Any]:
         """Return everything but the journal."""
@@ -530,6 +542,7 @@ class Simulator:
         self._take_part(scenario, added, part["state"])
         await self.learn_names()
         await self._keep()
+        self._changed("clock", "scenario", "state")
 
     def _take_part(self, scenario: Scenario, added: list[Rule], state: Mapping[str, Any]) -> None:
         self.scenario = scenario
@@ -553,6 +566,7 @@ class Simulator:
             ControlFault: the change or what it names does not exist.
         """
         await self.backend.amend(Change(kind=change, values=values))
+        self._changed("state")
 
     async def ids_named(self, kind: str, name: str) -> list[str]:
         """Return the ids of the servers or networks that have this name, label or id.
@@ -589,6 +603,7 @@ class Simulator:
         """
         self.clock.steer(*_checked_mode(mode, speed, ControlFault))
         self._install(self.faults.state)
+        self._changed("clock")
 
     async def advance_clock(self, by: str | float) -> None:
         """Move the clock ahead and run everything that falls due on the way.
@@ -601,6 +616,7 @@ class Simulator:
             raise ControlFault(400, f"{by} is too far: the clock goes 30 years ahead at most")
         await self.clock.advance(seconds)
         self._install(self.faults.state)
+        self._changed("clock", "state")
 
     # ── explain ──
 

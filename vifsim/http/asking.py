@@ -176,3 +176,25 @@ def number(query: Mapping[str, str], key: str, default: int, least: int, most: i
     if not least <= int(text) <= most:
         raise ControlFault(400, f"{key} is {least} to {most}")
     return int(text)
+
+
+def seconds(query: Mapping[str, str], key: str, default: float, *, most: float) -> float:
+    """Return a parameter that is a duration such as 50ms, in seconds.
+
+    Raises:
+        ControlFault: 400, it is none, or over `most` seconds.
+    """
+    from marshmallow import ValidationError  # noqa: PLC0415 -- slow to import
+
+    from vifsim.scenario.fields import seconds_of  # noqa: PLC0415 -- slow to import
+
+    given = query.get(key)
+    if given is None:
+        return default
+    try:
+        found = seconds_of(given)
+    except ValidationError as exc:
+        raise ControlFault(400, f"{key} is a duration such as 50ms, not {given}") from exc
+    if not found <= most:
+        raise ControlFault(400, f"{key} is {most:g}s at most")
+    return found

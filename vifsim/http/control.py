@@ -26,9 +26,11 @@ from vifsim.http.asking import (
     read_body,
     read_json,
     read_mapping,
+    seconds,
     shipped_name,
     utf8,
 )
+from vifsim.http.events import Feed
 from vifsim.http.problem import answer, problem
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Controls(Protocol):
     """What the control API needs of a simulator."""
 
     journal: Journal
+    watchers: list[Callable[[str], None]]
 
     @property
     def clock(self) -> Clock:
@@ -146,6 +149,20 @@ class Control:
     def __init__(self, controls: Controls, access: Access) -> None:
         self._controls = controls
         self._access = access
+        self._feed = Feed(
+            controls.journal,
+            controls,
+            {
+                "scenario": _later(controls.scenario_document),
+                "clock": _later(controls.clock_document),
+                "state": controls.state_document,
+            },
+            controls.clock,
+        )
+
+    async def let_go(self, _: web.Application) -> None:
+        """End the streams of events."""
+        await self._feed.aclose()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Put the control API into an application's router."""
@@ -178,6 +195,7 @@ class Control:
             "/explain": {"GET": self.get_never_fired},
             "/explain/{seq}": {"GET": self.get_explain},
             "/openapi.json": {"GET": self.get_openapi},
+            "/events": {"GET": self.get_events},
         }
 
     def _guarded(self, handler: Handler, query_keys: frozenset[str] | None = None) -> Handler:
@@ -349,6 +367,15 @@ class Control:
         """Answer GET `openapi.json`."""
         return answer(self._controls.openapi_document())
 
+    # ── events ──
+
+    async def get_events(self, request: web.Request) -> web.StreamResponse:
+        """Answer GET `events`; a HEAD is answered with the headers alone."""
+        pace = seconds(request.query, "pace", 0.0, most=60.0)
+        if request.method == "HEAD":
+            return web.Response(content_type="text/event-stream")
+        return await self._feed.stream(request, pace)
+
     # ── explain ──
 
     async def get_scorecard(self, _: web.Request) -> web.Response:
@@ -365,6 +392,13 @@ class Control:
     async def get_never_fired(self, _: web.Request) -> web.Response:
         """Answer GET `explain`."""
         return answer(self._controls.never_fired())
+
+
+def _later(document: Callable[[], dict[str, Any]]) -> Callable[[], Awaitable[dict[str, Any]]]:
+    async def made() -> dict[str, Any]:
+        return document()
+
+    return made
 
 
 async def _no_such_path(request: web.Request) -> web.Response:
@@ -387,5 +421,6 @@ _QUERY_KEYS: Mapping[tuple[str, str], frozenset[str]] = {
         {"operation", "tenant", "server", "network", "outcome", "since", "limit"}
     ),
     ("PUT", "/scenario"): frozenset({"name"}),
+    ("GET", "/events"): frozenset({"pace"}),
 }
 """The parameters of the calls that take some."""

@@ -99,6 +99,9 @@ _PROBLEM = {
     "content": {"application/problem+json": {"schema": shapes.ref("Problem")}},
 }
 
+_STREAMS = {"/journal/export": "application/x-ndjson", "/events": "text/event-stream"}
+"""Control calls that do not answer with one JSON document."""
+
 _CONTENT_TYPES: dict[str, str] = {"delete_network": "text/plain"}
 
 
@@ -284,8 +287,8 @@ def _control_answer(path: str, status: int, shape: Shape | None) -> dict[str, An
     answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if shape is not None:
         answer["content"] = {"application/json": {"schema": _schema(shape)}}
-    elif path == "/journal/export":
-        answer["content"] = {"application/x-ndjson": {"schema": shapes.TEXT}}
+    elif path in _STREAMS:
+        answer["content"] = {_STREAMS[path]: {"schema": shapes.TEXT}}
     if status == 201:
         answer["headers"] = _refs(["Location"])
     return answer

@@ -393,6 +393,7 @@ CONTROL: dict[tuple[str, str], tuple[str, Shape | None, int, Shape | None]] = {
         thing(entry=WHOLE, looks=some(_LOOK)),
     ),
     ("GET", "/openapi.json"): ("This document", None, 200, ANYTHING),
+    ("GET", "/events"): ("What happens, as it happens: server-sent events", None, 200, None),
 }
 """Each control call: what it is for, its body, its status and its answer; None: there is none."""
 
@@ -404,5 +405,6 @@ CONTROL_QUERIES: dict[tuple[str, str], dict[str, Shape]] = {
         "limit": {"type": "integer", "minimum": 1, "maximum": 10_000},
     },
     ("PUT", "/scenario"): {"name": TEXT},
+    ("GET", "/events"): {"pace": {"type": "string", "examples": ["50ms"]}},
 }
 """The parameters of the control calls that take some."""
