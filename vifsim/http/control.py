@@ -9,7 +9,8 @@ Source: control API (docs/control-api.md).
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
@@ -165,17 +166,30 @@ class Control:
         await self._feed.aclose()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Put the control API into an application's router."""
-        for path, methods in self._table().items():
-            for method, handler in methods.items():
-                guarded = self._guarded(handler, _QUERY_KEYS.get((method, path), frozenset()))
-                router.add_route(method, PREFIX + path, guarded)
-                if method == "GET":
-                    router.add_route("HEAD", PREFIX + path, guarded)
-            refuse = self._guarded(_not_allowed(sorted(methods)))
-            router.add_route("*", PREFIX + path, refuse)
+        """Put the control API into an application's router.
+
+        One route takes all of it: most clouds live and die without a control call, and a table in
+        the application's own router would be half of their start.
+        """
         for path in ("", "/{rest:.*}"):
-            router.add_route("*", PREFIX + path, self._guarded(_no_such_path))
+            router.add_route("*", PREFIX + path, self._answer)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        path = _template(request.path.removeprefix(PREFIX), self.routes)
+        methods = self.routes.get(path)
+        if methods is None:
+            return await self._guarded(_no_such_path)(request)
+        method = "GET" if request.method == "HEAD" else request.method
+        handler = methods.get(method)
+        if handler is None:
+            return await self._guarded(_not_allowed(sorted(methods)))(request)
+        keys = _QUERY_KEYS.get((method, path), frozenset())
+        return await self._guarded(handler, keys)(request)
+
+    @cached_property
+    def routes(self) -> dict[str, dict[str, Handler]]:
+        """The handler of each path, relative to the prefix, and method."""
+        return self._table()
 
     def _table(self) -> dict[str, dict[str, Handler]]:
         return {
@@ -283,7 +297,7 @@ class Control:
 
     async def delete_rule(self, request: web.Request) -> web.Response:
         """Answer DELETE `rules/{id}`."""
-        await self._controls.remove_rule(request.match_info["id"])
+        await self._controls.remove_rule(_item(request))
         return _done()
 
     async def post_amend(self, request: web.Request) -> web.Response:
@@ -384,7 +398,7 @@ class Control:
 
     async def get_explain(self, request: web.Request) -> web.Response:
         """Answer GET `explain/{seq}`."""
-        text = request.match_info["seq"]
+        text = _item(request)
         if not (text.isascii() and text.isdigit() and len(text) < 19):
             raise ControlFault(404, f"no entry {text}")
         return answer(self._controls.explain(int(text)))
@@ -399,6 +413,21 @@ def _later(document: Callable[[], dict[str, Any]]) -> Callable[[], Awaitable[dic
         return document()
 
     return made
+
+
+def _template(path: str, known: Container[str]) -> str:
+    """Return the path of the table that a path is an instance of, or the path itself."""
+    collection, _, item = path[1:].partition("/")
+    template = _ITEMS.get(collection)
+    return template if item and template and "/" not in item and path not in known else path
+
+
+def _item(request: web.Request) -> str:
+    """Return what the path names within its collection, as `/rules/{id}` does."""
+    return request.path.removeprefix(PREFIX + "/").partition("/")[2]
+
+
+_ITEMS: Mapping[str, str] = {"rules": "/rules/{id}", "explain": "/explain/{seq}"}
 
 
 async def _no_such_path(request: web.Request) -> web.Response:
