@@ -1,6 +1,7 @@
 """Time as a dependency: a clock that runs, runs faster, or stands until it is moved.
 
-The house rule: this is the only module that reads the time or sleeps. Seconds everywhere, counted
+The house rule: this is the only module that reads the time or sleeps, but for `autojump`, which
+moves a loop's own. Seconds everywhere, counted
 from the start of the clock; `utc` and `epoch` alone know the calendar.
 """
 
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
-Mode = Literal["real", "scaled", "manual"]
+Mode = Literal["real", "scaled", "manual", "autojump"]
 
 _SAME_DATE = 1.0
 """Seconds by which two dates may differ and still be the same to a client."""
+
+_SHORTEST = 1e-6
+"""Seconds that a timer waits at least."""
 
 _MOMENT = 0.005
 _TURNS = 8
@@ -84,12 +88,12 @@ class SimClock(Clock):
     """A clock that can be steered while it runs: real, scaled or manual, and moved ahead.
 
     Args:
-        mode: "real", "scaled" (`speed` simulated seconds in each real one) or "manual" (stands
-            until it is moved).
+        mode: "real", "scaled" (`speed` simulated seconds in each real one), "manual" (stands
+            until it is moved) or "autojump" (follows a loop whose time jumps, see `follow`).
         speed: only with "scaled".
         steps_itself: with "manual", whether a sleep moves the clock instead of waiting for
             somebody to move it; a caller that waits for its own request could not.
-        monotonic: real seconds, from anywhere; the loop's own time under autojump.
+        monotonic: real seconds, from anywhere.
     """
 
     def __init__(
@@ -139,6 +143,15 @@ class SimClock(Clock):
             yield
         finally:
             self._busy -= 1
+
+    def is_busy(self) -> bool:
+        """Return whether work goes on outside the loop."""
+        return self._busy > 0
+
+    def follow(self, monotonic: Callable[[], float]) -> None:
+        """Begin again at 0 seconds, which a loop's own time counts from now on."""
+        self._monotonic = monotonic
+        self.restart()
 
     @property
     def offset(self) -> float:
@@ -237,7 +250,8 @@ class SimClock(Clock):
         self._timer_due = due
         if not math.isinf(due):
             loop = asyncio.get_running_loop()
-            left = max(0.0, (due - self.now()) / self.speed)
+            # Never nothing: rounded down, it would ring too early for ever where time stands.
+            left = max(_SHORTEST, (due - self.now()) / self.speed)
             self._timer = loop.call_later(left, self._ring)
 
     def _ring(self) -> None:
@@ -247,4 +261,4 @@ class SimClock(Clock):
 
 
 def _speed(mode: Mode, speed: float) -> float:
-    return {"real": 1.0, "scaled": speed, "manual": 0.0}[mode]
+    return {"real": 1.0, "scaled": speed, "manual": 0.0, "autojump": 1.0}[mode]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from vifsim.facade import Cloud
+    from vifsim.simulator import Simulator
 
 pytest.register_assert_rewrite("vifsim.conformance")
 
@@ -38,6 +39,36 @@ def vifsim(request: pytest.FixtureRequest) -> Iterator[Cloud]:
         defect = cloud.simulator.edge.last_defect
     if defect is not None:
         raise AssertionError("the simulator itself failed during this test") from defect
+
+
+async def _autojump(request: pytest.FixtureRequest) -> AsyncIterator[Simulator]:
+    from vifsim.simulator import Simulator  # noqa: PLC0415 -- heavy, and only now needed
+
+    settings = _settings(request)
+    if settings.setdefault("clock", "autojump") != "autojump":
+        pytest.fail("vifsim_autojump has its own clock: leave `clock` out of the marker")
+    async with Simulator(**settings) as simulator:
+        yield simulator
+        defect = simulator.edge.last_defect
+    if defect is not None:
+        raise AssertionError("the simulator itself failed during this test") from defect
+
+
+def _no_autojump() -> None:
+    pytest.fail("vifsim_autojump needs pytest-asyncio (pip install pytest-asyncio)")
+
+
+def _autojump_fixture() -> Callable[..., object]:
+    try:
+        # In its strict mode pytest-asyncio takes no coroutine from pytest's own decorator.
+        from pytest_asyncio import fixture as async_fixture  # noqa: PLC0415 -- may be missing
+    except ImportError:
+        return pytest.fixture(name="vifsim_autojump")(_no_autojump)
+    return async_fixture(name="vifsim_autojump")(_autojump)
+
+
+vifsim_autojump = _autojump_fixture()
+"""A simulated cloud on the test's loop, whose time jumps to the next timer when nothing runs."""
 
 
 def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 
 from aiohttp import web
 
+from vifsim import autojump
 from vifsim import backend as backends
 from vifsim.backend import Change
 from vifsim.clock import SimClock
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 ScenarioSource = str | os.PathLike[str] | Mapping[str, Any]
 ScenarioArgument = ScenarioSource | Sequence[ScenarioSource] | None
-ClockMode = Literal["real", "scaled", "manual"]
+ClockMode = Literal["real", "scaled", "manual", "autojump"]
 
 _BACKLOG = 4096
 """Connections that may wait to be accepted: a burst of thousands is refused otherwise."""
@@ -101,7 +102,8 @@ class Simulator:
         seed: of ids and draws; None: the scenario's, else 0.
         backend: the URL of a backend.
         world: the `world` of a scenario, under whatever the scenario itself says.
-        clock: real, scaled (with `speed`) or manual.
+        clock: real, scaled (with `speed`), manual, or autojump: then the time of the running loop
+            jumps to its next timer whenever it has nothing to do (docs/time.md).
         speed: simulated seconds in a real one.
         host: to listen on.
         port: to listen on; 0: a free one.
@@ -148,6 +150,7 @@ class Simulator:
         self._host, self._port, self._tls = host, port, tls
         self._runner: Runner | None = None
         self._thread: contextlib.AbstractContextManager[Cloud] | None = None
+        self._jump: autojump.Autojump | None = None
         self.url = ""
         self.servers: dict[str, str] = {}
         self.networks: dict[str, str] = {}
@@ -213,6 +216,21 @@ class Simulator:
                 await self.clock.pause()
 
     async def _on_startup(self, _: web.Application) -> None:
+        if self.clock.mode == "autojump":
+            self._jump = autojump.enter(self.clock.is_busy)
+            self.clock.follow(self._jump.time)
+        try:
+            await self._open()
+        except BaseException:
+            self._end_jumps()
+            raise
+
+    def _end_jumps(self) -> None:
+        jump, self._jump = self._jump, None
+        if jump is not None:
+            autojump.leave(jump, self.clock.is_busy)
+
+    async def _open(self) -> None:
         await self.backend.open(self._world)
         kept = await self.backend.kept_scenario()
         if kept is not None and not self._given_scenario:
@@ -223,8 +241,11 @@ class Simulator:
         await self.learn_names()
 
     async def _on_cleanup(self, _: web.Application) -> None:
-        await self._keep()
-        await self.backend.close()
+        try:
+            await self._keep()
+            await self.backend.close()
+        finally:
+            self._end_jumps()
 
     async def __aenter__(self) -> Self:
         """Run on the running loop."""
@@ -238,6 +259,11 @@ class Simulator:
         """Run in a thread."""
         from vifsim.facade import in_thread  # noqa: PLC0415 -- only threaded use needs it
 
+        if self.clock.mode == "autojump":
+            raise UsageError(
+                "time jumps only where the simulator, its client and the test share a loop "
+                "(write `async with`, or use the fixture vifsim_autojump)"
+            )
         self._thread = in_thread(self)
         return self._thread.__enter__()
 
@@ -599,8 +625,10 @@ class Simulator:
         """Set the clock's mode; it goes on from now.
 
         Raises:
-            ControlFault: 400, no such mode, or a speed that is wrong.
+            ControlFault: 400, no such mode, or a speed that is wrong; 409, the clock jumps.
         """
+        if self.clock.mode == "autojump":
+            raise ControlFault(409, "the clock jumps by itself, with its loop; it cannot be set")
         self.clock.steer(*_checked_mode(mode, speed, ControlFault))
         self._install(self.faults.state)
         self._changed("clock")
@@ -761,6 +789,8 @@ def _decorated(inner: Backend, clock: SimClock) -> Faults:
 
 
 def _make_clock(mode: ClockMode, speed: float, *, self_stepping: bool) -> SimClock:
+    if mode == "autojump":
+        return SimClock(mode=mode)
     checked, factor = _checked_mode(mode, speed if mode == "scaled" else None, UsageError)
     return SimClock(mode=checked, speed=factor, steps_itself=self_stepping)
 

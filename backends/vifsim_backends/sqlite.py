@@ -198,7 +198,8 @@ class SqliteBackend(StoreBackend):
         self._hold = sqlite_file.Hold(self._path)
         existed = self._path.exists()
         try:
-            await self._open(world)
+            with self.clock.busy():
+                await self._open(world)
         except BaseException as exc:
             await self._let_go()
             if not existed:
@@ -268,7 +269,7 @@ class SqliteBackend(StoreBackend):
             await self._lanes.pop().close()
         while self._connections:
             connection = self._connections.pop()
-            with suppress(sqlite3.Error):
+            with suppress(sqlite3.Error), self.clock.busy():
                 # The last connection to close also writes the log into the file and removes it.
                 await connection.close()
 
