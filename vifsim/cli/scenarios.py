@@ -11,6 +11,8 @@ from vifsim.scenario.schema import load_named, shipped_names
 if TYPE_CHECKING:
     import argparse
 
+    from vifsim.scenario.rule import Scenario
+
 ACTIONS = ("list", "show", "check")
 
 
@@ -35,4 +37,15 @@ def run(options: argparse.Namespace) -> int:
     scenario = load_named(options.scenario)
     if options.action == "show":
         sys.stdout.write(scenario.text)
+    elif options.action == "check":
+        _warn(options.scenario, scenario)
     return 0
+
+
+def _warn(source: str, scenario: Scenario) -> None:
+    from vifsim.http.openapi import documented_statuses  # noqa: PLC0415 -- only a check needs it
+    from vifsim.scenario.lint import lint  # noqa: PLC0415 -- likewise
+
+    for problem in lint(scenario, documented_statuses()):
+        place = f"{source}:{problem.line}:{problem.column}" if problem.line else source
+        sys.stderr.write(f"{place}: warning: {problem.detail} ({problem.hint})\n")

@@ -52,6 +52,9 @@ _FAULTS: dict[str, tuple[int, ...]] = {
 }
 """What an operation may refuse beside what all refuse."""
 
+_ANYWHERE = frozenset({500, 502, 503, 504})
+"""What a service in trouble, or a gateway in front of it, answers to anything."""
+
 _FAULT_HEADERS: dict[int, tuple[str, ...]] = {
     401: ("WWW-Authenticate",),
     403: ("Retry-After", "X-Compute-Request-Id"),
@@ -220,6 +223,18 @@ def _responses(route: Route, status: int, shape: Shape | None) -> dict[str, Any]
         found["204"] = success
     found |= {str(fault): _response_ref(_fault_name(fault)) for fault in sorted(_faults(route))}
     return {**found, "default": _response_ref(_fault_name(0))}
+
+
+def documented_statuses() -> dict[str, frozenset[int]]:
+    """Return the statuses that each operation may refuse with, those of gateways among them.
+
+    Source: API contract, section 2.1 (docs/api.md).
+    """
+    found: dict[str, frozenset[int]] = {"unknown": frozenset({401, 404, 405, 501, *_ANYWHERE})}
+    for route in ROUTES:
+        before = found.get(route.operation, frozenset())
+        found[route.operation] = before | _faults(route) | _ANYWHERE
+    return found
 
 
 def _faults(route: Route) -> set[int]:

@@ -45,6 +45,13 @@ def _always_answers(rule: Rule) -> bool:
     return not isinstance(rule.fault, _UNDECIDED) and rule.schedule == Schedule()
 
 
+def answers_all_in_its_windows(rule: Rule) -> bool:
+    """Return whether a rule answers each call that it matches while its windows hold."""
+    schedule = rule.schedule
+    windows = Schedule(during=schedule.during, between=schedule.between)
+    return not isinstance(rule.fault, _UNDECIDED) and schedule == windows
+
+
 def covers(wide: Match, narrow: Match) -> bool:
     """Return whether it is certain that `wide` matches every call that `narrow` matches."""
     if wide.headers and not set(wide.headers) <= set(narrow.headers):
