@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -62,8 +62,12 @@ def token_text(seed: int, number: int) -> str:
     return blake2b(f"{seed}|token|{number}".encode(), digest_size=16).hexdigest()
 
 
+@lru_cache(maxsize=4096)
 def token_digest(text: str) -> str:
-    """Return what is kept of a token instead of the token itself: 32 hexadecimal digits."""
+    """Return what is kept of a token instead of the token itself: 32 hexadecimal digits.
+
+    The last few thousand are remembered: clients send the same token with every request.
+    """
     return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 

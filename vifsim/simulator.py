@@ -21,7 +21,7 @@ from vifsim.errors import ControlFault, JournalError, ScenarioError, UsageError
 from vifsim.exchange import Facts
 from vifsim.http.access import Access
 from vifsim.http.codec import MAX_BODY_BYTES
-from vifsim.http.control import Control
+from vifsim.http.control import PREFIX, Control
 from vifsim.http.edge import Edge
 from vifsim.http.serving import Everything, Runner, expect
 from vifsim.journal import Journal
@@ -176,7 +176,7 @@ class Simulator:
         Raises:
             UsageError: the store cannot be opened, or the port is in use.
         """
-        runner = Runner(self.application(), self.clock)
+        runner = Runner(self.application(), self.clock, self.edge.handle, routed=PREFIX)
         try:
             await runner.setup()
             await self._listen(runner)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_parser import RawRequestMessage
@@ -17,11 +17,13 @@ from yarl import URL
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from multidict import CIMultiDictProxy
 
     from vifsim.clock import Clock
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _SECRET = ("X-Auth-Token", "X-Subject-Token", "Authorization", "Proxy-Authorization", "Cookie")
 _HEADERS_KEPT = 8
@@ -76,6 +78,19 @@ class StampedConnection(RequestHandler):
         self._messages.pop()
         current.content.set_exception(web.RequestPayloadError(str(message.exc)))
         self.close()
+
+    async def hand_over(self, data: bytes) -> None:
+        """Write a whole answer, and wait where the client reads too slowly.
+
+        Raises:
+            ConnectionError: the client is gone.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        transport.write(data)
+        if self._paused:
+            await self._drain_helper()
 
     def stamped(self, request: web.Request) -> tuple[float | None, int, str, Mapping[str, str]]:
         """Return when the bytes of the request that is handled now came, from where, its headers.
@@ -161,9 +176,15 @@ async def expect(request: web.Request) -> None:
 
 
 class Runner(web.AppRunner):
-    """Serves an application over stamped connections."""
+    """Serves an application over stamped connections.
 
-    def __init__(self, app: web.Application, clock: Clock) -> None:
+    What is not under `routed` goes straight to `handler`: aiohttp's router would look at it first,
+    only to find that it has one route for everything.
+    """
+
+    def __init__(
+        self, app: web.Application, clock: Clock, handler: Handler, *, routed: str
+    ) -> None:
         super().__init__(
             app,
             access_log=None,
@@ -171,6 +192,21 @@ class Runner(web.AppRunner):
             shutdown_timeout=_SHUTDOWN,
         )
         self._clock = clock
+        self._handler = handler
+        self._routed = routed
 
     async def _make_server(self) -> web.Server:
-        return StampingServer(await super()._make_server(), self._clock)
+        server = await super()._make_server()
+        router, handler, routed = server.request_handler, self._handler, self._routed
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if request.rel_url.raw_path.startswith(routed):
+                return await router(request)
+            if "Expect" in request.headers:
+                await expect(request)
+            return await handler(request)
+
+        server.request_handler = cast(
+            "Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", handle
+        )  # made by the app
+        return StampingServer(server, self._clock)
