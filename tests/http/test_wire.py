@@ -825,3 +825,30 @@ async def test_what_a_client_does_not_notice(
     document = await CLIENTS[client](cloud.url + VIFS)
 
     assert len(document["virtual_interfaces"]) == 2
+
+
+# ── in one piece ──
+
+
+@pytest.mark.parametrize(
+    "path", ["/os-networksv2", f"{VIFS}", "/servers/none", "/nothing", "/v2.0/tenants", "/"]
+)
+async def test_what_is_written_by_hand_is_what_aiohttp_would_write(
+    cloud: Simulator, connect: Connect, path: str
+) -> None:
+    by_hand, by_aiohttp = [
+        await whole_answer(await connect(cloud), path, connection)
+        for connection in ("keep-alive", "close")
+    ]
+
+    assert by_hand == by_aiohttp
+
+
+async def whole_answer(raw: RawClient, path: str, connection: str) -> tuple[bytes, list[str]]:
+    """Ask once; return the status line, the headers that repeat, and the body."""
+    host = "Host: 127.0.0.1\r\nX-Auth-Token: demo-token\r\n"
+    await raw.send(f"GET {path} HTTP/1.1\r\n{host}Connection: {connection}\r\n\r\n".encode())
+    head = (await raw.head()).decode().split("\r\n")
+    size = next(int(line.split()[1]) for line in head if line.startswith("Content-Length"))
+    varying = ("Date:", "X-Compute-Request-Id:", "Connection:")
+    return await raw.exactly(size), [line for line in head if not line.startswith(varying)]
