@@ -13,28 +13,24 @@ from typing import TYPE_CHECKING
 
 from vifsim.errors import Problem
 from vifsim.model import OPERATIONS
-from vifsim.scenario.matching import fits, flap_is_down
+from vifsim.scenario.matching import (
+    ON_A_NETWORK,
+    ON_A_SERVER,
+    flap_is_down,
+    has_method,
+    operations_of,
+    windows_of,
+)
 from vifsim.scenario.rule import Limit, Stale, Status
 from vifsim.scenario.shadow import answers_all_in_its_windows, covers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from vifsim.scenario.rule import Phase, Rule, Scenario, Schedule
+    from vifsim.scenario.matching import Span
+    from vifsim.scenario.rule import Rule, Scenario, Schedule
 
     Statuses = Mapping[str, frozenset[int]]
-    Span = tuple[float, float]
-
-_ON_A_SERVER = frozenset(
-    name for name in OPERATIONS if name.endswith(("_virtual_interfaces", "_virtual_interface"))
-) | {"get_server", "delete_server", "list_addresses"}
-_ON_A_NETWORK = frozenset(
-    {"get_network", "delete_network", "create_virtual_interface", "delete_virtual_interface"}
-)
-_METHODS = {"create": "POST", "authenticate": "POST", "delete": "DELETE", "revoke": "DELETE"}
-"""The method of an operation by its first word; the others are GET."""
-
-_ALWAYS: Span = (0.0, math.inf)
 
 
 def lint(scenario: Scenario, documented: Statuses) -> list[Problem]:
@@ -80,24 +76,6 @@ def _of_rule(rule: Rule, scenario: Scenario, documented: Statuses) -> Iterator[t
 # ── what can never fire ──
 
 
-def operations_of(rule: Rule) -> tuple[str, ...]:
-    """Return the operations that a rule matches."""
-    globs = rule.match.operations
-    return tuple(name for name in OPERATIONS if not globs or fits(name, globs))
-
-
-def windows_of(rule: Rule, phases: Iterable[Phase]) -> list[Span]:
-    """Return the stretches of scenario time in which a rule holds, in their order."""
-    schedule = rule.schedule
-    spans = [(phase.start, phase.end) for phase in phases if phase.name in schedule.during]
-    between = schedule.between or _ALWAYS
-    cut = [
-        (max(start, between[0]), min(end, between[1]))
-        for start, end in (spans if schedule.during else [_ALWAYS])
-    ]
-    return sorted(span for span in cut if span[0] < span[1])
-
-
 def _why_never(rule: Rule, spans: Sequence[Span]) -> tuple[str, str] | None:
     schedule = rule.schedule
     if not spans:
@@ -133,24 +111,17 @@ def _why_no_match(rule: Rule) -> tuple[str, str] | None:
     operations = operations_of(rule)
     match, per = rule.match, rule.schedule.per
     methods = match.methods or ("*",)
-    if not any(_has_method(name, methods) for name in operations):
+    if not any(has_method(name, methods) for name in operations):
         return f"no operation that it names is a {' or '.join(methods)}", "leave `method` out"
-    if isinstance(rule.fault, Stale) and not any(_has_method(op, ("GET",)) for op in operations):
+    if isinstance(rule.fault, Stale) and not any(has_method(op, ("GET",)) for op in operations):
         return "stale is for gets and lists", "name a list, such as list_virtual_interfaces"
     asks_server = match.servers or per in {"server", "interface"}
-    if asks_server and not _ON_A_SERVER.intersection(operations):
+    if asks_server and not ON_A_SERVER.intersection(operations):
         return "it asks for a server, and no operation that it names has one", "name another"
     asks_network = match.networks or per == "interface"
-    if asks_network and not _ON_A_NETWORK.intersection(operations):
+    if asks_network and not ON_A_NETWORK.intersection(operations):
         return "it asks for a network, and no operation that it names has one", "name another"
     return None
-
-
-def _has_method(operation: str, globs: Sequence[str]) -> bool:
-    if operation == "unknown":
-        return True
-    method = _METHODS.get(operation.partition("_")[0], "GET")
-    return fits(method, globs) or (method == "GET" and fits("HEAD", globs))
 
 
 # ── what is never reached ──

@@ -14,6 +14,7 @@ from functools import lru_cache
 from re import compile as compile_regex
 from typing import TYPE_CHECKING
 
+from vifsim.model import OPERATIONS
 from vifsim.scenario.rule import ExpireToken, Stale
 
 if TYPE_CHECKING:
@@ -28,6 +29,21 @@ if TYPE_CHECKING:
 _KINDS_KEPT = 4096
 """Kinds of call whose rules are remembered."""
 
+
+ON_A_SERVER = frozenset(
+    name for name in OPERATIONS if name.endswith(("_virtual_interfaces", "_virtual_interface"))
+) | {"get_server", "delete_server", "list_addresses"}
+ON_A_NETWORK = frozenset(
+    {"get_network", "delete_network", "create_virtual_interface", "delete_virtual_interface"}
+)
+_METHODS = {"create": "POST", "authenticate": "POST", "delete": "DELETE", "revoke": "DELETE"}
+"""The method of an operation by its first word; the others are GET."""
+
+
+Span = tuple[float, float]
+"""A half-open stretch of scenario time, seconds."""
+
+_ALWAYS: Span = (0.0, math.inf)
 
 # ── matching ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -117,6 +133,25 @@ def checks_of(match: Match) -> tuple[Check, ...]:
     return tuple(Check(name, globs, _sight(name)) for name, globs in asked.items() if globs)
 
 
+def operations_of(rule: Rule) -> tuple[str, ...]:
+    """Return the operations that a rule matches."""
+    globs = rule.match.operations
+    return tuple(name for name in OPERATIONS if not globs or fits(name, globs))
+
+
+def method_of(operation: str) -> str:
+    """Return the method of an operation; HEAD goes wherever GET does."""
+    return _METHODS.get(operation.partition("_")[0], "GET")
+
+
+def has_method(operation: str, globs: Sequence[str]) -> bool:
+    """Return whether an operation is asked for by one of these methods."""
+    if operation == "unknown":
+        return True
+    method = method_of(operation)
+    return fits(method, globs) or (method == "GET" and fits("HEAD", globs))
+
+
 # ── counting ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -170,6 +205,18 @@ def _phases_end(phases: Sequence[Phase], t: float) -> float | None:
         if phase.start <= (t if end is None else end) and t < phase.end:
             end = phase.end if end is None else max(end, phase.end)
     return end
+
+
+def windows_of(rule: Rule, phases: Iterable[Phase]) -> list[Span]:
+    """Return the stretches of scenario time in which a rule holds, in their order."""
+    schedule = rule.schedule
+    spans = [(phase.start, phase.end) for phase in phases if phase.name in schedule.during]
+    between = schedule.between or _ALWAYS
+    cut = [
+        (max(start, between[0]), min(end, between[1]))
+        for start, end in (spans if schedule.during else [_ALWAYS])
+    ]
+    return sorted(span for span in cut if span[0] < span[1])
 
 
 @dataclass(frozen=True, slots=True)
