@@ -13,6 +13,7 @@ from vifsim.scenario.engine import Engine
 from vifsim.scenario.schema import load_mapping
 from vifsim_backends.faults import FaultBackend
 from vifsim_backends.memory import MemoryBackend
+from vifsim_backends.sqlite import SqliteBackend
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,6 +42,13 @@ def decorated(clock: Clock, *rules: dict[str, Any]) -> FaultBackend:
 class TestWithoutRules(BackendConformance):
     def make_backend(self, tmp_path: Path, clock: Clock) -> Backend:
         return decorated(clock)
+
+
+class TestAroundSqlite(BackendConformance):
+    def make_backend(self, tmp_path: Path, clock: Clock) -> Backend:
+        return FaultBackend(
+            SqliteBackend(f"sqlite:///{tmp_path}/demo.db", clock=clock), clock=clock
+        )
 
 
 class TestWithRulesThatNeverFire(BackendConformance):

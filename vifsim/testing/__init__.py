@@ -1,0 +1,28 @@
+"""What tests of clients and of backends are made with, beside the fixtures.
+
+The house rule: nothing is imported here before it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vifsim.testing.differential import Difference, diff
+    from vifsim.testing.machine import backend_machine
+
+__all__ = ["Difference", "backend_machine", "diff"]
+
+_HOMES = {
+    "Difference": "differential",
+    "diff": "differential",
+    "backend_machine": "machine",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"vifsim.testing.{home}"), name)
