@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vifsim.backend import Backend, Change
@@ -127,7 +127,10 @@ def plain(value: Any) -> Any:
 
 
 def _as_json(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else dict(value)
+    try:
+        return asdict(value)
+    except TypeError:  # no dataclass: a mapping of another kind
+        return {**value}
 
 
 # ── what each step does ──────────────────────────────────────────────────────────────────────────
