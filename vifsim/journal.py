@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from vifsim.clock import Clock
-    from vifsim.exchange import Decision, Ending
+    from vifsim.exchange import Decision, Ending, Look
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +175,8 @@ class Journal:
         yield json.dumps({"vifsim_journal": 1, **header, "dropped": self.dropped})
         self._number()
         for call in list(self._entries):
-            yield json.dumps(entry_document(call))
+            looks = [look_document(look) for look in call.outcome.looks]
+            yield json.dumps({**entry_document(call), "looks": looks})
 
     def _drop(self) -> None:
         if not self.dropped:
@@ -241,6 +242,16 @@ def entry_document(call: Call) -> dict[str, Any]:
         "committed": outcome.committed,
         "told": None if outcome.answer is None else _told(outcome.answer),
         "outcome": outcome.ending,
+    }
+
+
+def look_document(look: Look) -> dict[str, Any]:
+    """Return a rule's look at a call as an export keeps it; its words are made again from that."""
+    return {
+        "rule": look.rule,
+        "stopped_at": look.stopped_at,
+        "number": look.number,
+        "bound": look.bound,
     }
 
 
@@ -362,7 +373,7 @@ def _header(path: str | Path, value: dict[str, Any]) -> dict[str, Any]:
         and _is_object(scenario)
         and isinstance(scenario.get("name"), str)
         and isinstance(scenario.get("text"), str)
-        and value.get("clock") in {"real", "scaled", "manual"}
+        and value.get("clock") in {"real", "scaled", "manual", "autojump"}
         and isinstance(value.get("speed"), _NUMBER)
     )
     if not sound:

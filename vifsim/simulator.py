@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 
 from aiohttp import web
@@ -17,7 +16,7 @@ from vifsim import autojump
 from vifsim import backend as backends
 from vifsim.backend import Change
 from vifsim.clock import SimClock
-from vifsim.errors import ControlFault, JournalError, ScenarioError, UsageError
+from vifsim.errors import ControlFault, ScenarioError, UsageError
 from vifsim.exchange import Facts
 from vifsim.http.access import Access
 from vifsim.http.codec import MAX_BODY_BYTES
@@ -26,6 +25,7 @@ from vifsim.http.edge import Edge
 from vifsim.http.serving import Everything, Runner, expect
 from vifsim.journal import Journal
 from vifsim.model import DEMO_DOCUMENT
+from vifsim.recording import Recording, explained, merged_world, without_secrets
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.engine import Engine
 from vifsim.scenario.rule import Scenario
@@ -350,12 +350,7 @@ class Simulator:
     # ── scenario ──
 
     def _world_document(self, scenario: Scenario) -> dict[str, Any]:
-        settings = {
-            **self._base_world.get("settings", {}),
-            **scenario.world.get("settings", {}),
-        }
-        merged = {**self._base_world, **scenario.world}
-        return {**merged, "settings": settings} if settings else merged
+        return merged_world(self._base_world, scenario.world)
 
     def _make_world(self, scenario: Scenario, seed: int | None = None) -> World:
         if seed is None:
@@ -659,7 +654,7 @@ class Simulator:
             raise ControlFault(404, f"no entry {seq}")
         engine = self._engine
         looks = [] if engine is None else engine.all_looks(Facts(call=call), call.outcome.looks)
-        return {"entry": seq, "looks": [_look(look) for look in looks]}
+        return {"entry": seq, "looks": explained(looks)}
 
     def never_fired(self) -> dict[str, Any]:
         """Return the rules that never fired, and what stopped them."""
@@ -693,6 +688,11 @@ class Simulator:
             "clock": self.clock.mode,
             "speed": self.clock.speed,
             "started": self.clock.utc(0.0).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "world": without_secrets(self._base_world),
+            "added": [
+                {"id": rule.id, "rule": dict(rule.source), "removed": rule not in self._added}
+                for rule in self._ever_added.values()
+            ],
         }
 
     # ── scorecard ──
@@ -737,17 +737,13 @@ def exported_run(
     """
     from vifsim.scorecard import Run  # noqa: PLC0415 -- only a verdict needs it
 
-    name, text = header["scenario"]["name"], header["scenario"]["text"]
-    try:
-        scenario = load_text(text, source=name) if text.strip() else Scenario(name=name)
-        settings = load_world(scenario.world, header["seed"]).settings
-    except ScenarioError as exc:
-        raise JournalError(f"the scenario in the journal's header is not sound: {exc}") from exc
+    recording = Recording.of(header, entries, client)
     return Run(
         entries=entries,
-        seed=header["seed"],
-        scenario=replace(scenario, name=name),
-        settings=settings,
+        seed=recording.seed,
+        scenario=recording.scenario,
+        settings=recording.settings,
+        rules=recording.added,
         clock=header["clock"],
         speed=header["speed"],
         client=client,
@@ -895,18 +891,6 @@ def _check_state(state: Mapping[str, Any]) -> None:
         counts += [counted["matched"], counted["fired"]]
     if not all(type(count) is int for count in counts):
         raise ValueError("the scenario's state holds counts that are no numbers")
-
-
-def _look(look: Any) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "rule": look.rule,
-        "fired": look.stopped_at is None,
-        "stopped_at": look.stopped_at,
-        "detail": look.detail,
-    }
-    if look.stopped_at == "chance":
-        shown["detail"] = {"draw": round(look.number, 6), "threshold": look.bound}
-    return shown
 
 
 def _without_secrets(url: str) -> str:

@@ -60,8 +60,8 @@ class Run:
 
     @property
     def tolerance(self) -> float:
-        """Seconds by which a measured wait may be off: 50 ms, 1 ms on a clock that stands."""
-        return 0.001 if self.clock == "manual" else 0.05
+        """Seconds by which a measured wait may be off: 50 ms, 1 ms where the clock only jumps."""
+        return 0.001 if self.clock in {"manual", "autojump"} else 0.05
 
     @property
     def simulated_second(self) -> float:

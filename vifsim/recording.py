@@ -1,0 +1,295 @@
+"""A run as its export tells it: its rules and its decisions, made again from the file.
+
+The house rule: nothing here runs; what a journal says is turned back into the values that made it.
+
+Source: control API, section 3.3 (docs/control-api.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from vifsim.errors import JournalError, RetryAfter, ScenarioError
+from vifsim.exchange import PASS, Call, Facts, Look, call_key
+from vifsim.journal import read_export
+from vifsim.model import DEMO_DOCUMENT
+from vifsim.scenario.answers import Making, fault_of
+from vifsim.scenario.documented import documented_rules
+from vifsim.scenario.engine import Engine
+from vifsim.scenario.rule import Capacity, Limit, Scenario, Status
+from vifsim.scenario.schema import load_rule, load_text
+from vifsim.scenario.world_schema import load_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from vifsim.errors import RetryAfterForm
+    from vifsim.exchange import Decision
+    from vifsim.model import Settings
+    from vifsim.scenario.rule import Rule
+
+Document = dict[str, Any]
+Place = tuple[str, int]
+"""A call key, and which of its arrivals is meant."""
+
+_SECRETS = frozenset({"password", "api_key", "token"})
+_FACTS = (
+    "seq", "id", "method", "path", "headers", "peer", "conn", "arrived", "user", "tenant",
+    "token_id", "server", "network", "interface", "body_digest",
+)  # fmt: skip
+
+
+# ── worlds ──
+
+
+def merged_world(base: Mapping[str, Any], own: Mapping[str, Any]) -> Document:
+    """Return the `world` of a scenario over the one that a simulator was given."""
+    settings = {**base.get("settings", {}), **own.get("settings", {})}
+    merged = {**base, **own}
+    return {**merged, "settings": settings} if settings else merged
+
+
+def without_secrets(world: Mapping[str, Any]) -> Document:
+    """Return a world without its users' passwords, keys and tokens."""
+    tenants = [
+        {**tenant, "users": [_open_part(user) for user in tenant["users"]]}
+        if "users" in tenant
+        else tenant
+        for tenant in world.get("tenants", ())
+    ]
+    return {**world, "tenants": tenants} if "tenants" in world else dict(world)
+
+
+def _open_part(user: Mapping[str, Any]) -> Document:
+    return {key: value for key, value in user.items() if key not in _SECRETS}
+
+
+def with_demo_secrets(world: Mapping[str, Any]) -> Document:
+    """Return a world whose first user has the demo user's secrets where it has none.
+
+    The demo token belongs to one user only, so the others stay without.
+    """
+    demo = DEMO_DOCUMENT["tenants"][0]["users"][0]
+    secrets = {key: demo[key] for key in sorted(_SECRETS)}
+    tenants: list[Document] = [dict(tenant) for tenant in world.get("tenants", ())]
+    for tenant in tenants[:1]:
+        users: list[Document] = tenant.get("users") or []
+        if users and not _SECRETS & users[0].keys():
+            tenant["users"] = [{**users[0], **secrets}, *users[1:]]
+    return {**world, "tenants": tenants} if tenants else dict(world)
+
+
+# ── explaining ──
+
+
+def explained(looks: Iterable[Look]) -> list[Document]:
+    """Return looks as the control API shows them.
+
+    Source: control API, section 2, `explain` (docs/control-api.md).
+    """
+    return [
+        {
+            "rule": look.rule,
+            "fired": look.stopped_at is None,
+            "stopped_at": look.stopped_at,
+            "detail": {"draw": round(look.number or 0.0, 6), "threshold": look.bound}
+            if look.stopped_at == "chance"
+            else look.detail,
+        }
+        for look in looks
+    ]
+
+
+# ── the recording ──
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """An export, read.
+
+    Attributes:
+        header: its first line.
+        entries: in the order of `seq`.
+        client: the command that was run, or None.
+        scenario: that held at the end.
+        world: what the simulator was given beside the scenario, without secrets.
+        settings: how the cloud behaved.
+        added: the rules that were added by hand, those that were removed again among them.
+        removed: the ids of the latter.
+    """
+
+    header: Mapping[str, Any]
+    entries: Sequence[Mapping[str, Any]]
+    client: Mapping[str, Any] | None
+    scenario: Scenario
+    world: Mapping[str, Any]
+    settings: Settings
+    added: tuple[Rule, ...]
+    removed: frozenset[str]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Return what a file holds.
+
+        Raises:
+            JournalError: it is no whole journal.
+        """
+        return cls.of(*read_export(path))
+
+    @classmethod
+    def of(
+        cls,
+        header: Mapping[str, Any],
+        entries: Sequence[Mapping[str, Any]],
+        client: Mapping[str, Any] | None,
+    ) -> Self:
+        """Return what the lines of an export hold.
+
+        Raises:
+            JournalError: a part of the header is not sound.
+        """
+        name, text = header["scenario"]["name"], header["scenario"]["text"]
+        world: Mapping[str, Any] = header.get("world", {})
+        added: Sequence[Mapping[str, Any]] = header.get("added", [])
+        try:
+            scenario = load_text(text, source=name) if text.strip() else Scenario(name=name)
+            settings = load_world(merged_world(world, scenario.world), header["seed"]).settings
+            rules = _added_rules(added, scenario)
+        except (ScenarioError, KeyError, TypeError, AttributeError) as exc:
+            raise JournalError(f"the journal's header is not sound: {exc}") from exc
+        return cls(
+            header=header,
+            entries=entries,
+            client=client,
+            scenario=replace(scenario, name=name),
+            world=world,
+            settings=settings,
+            added=rules,
+            removed=frozenset(item["id"] for item in added if item.get("removed")),
+        )
+
+    @property
+    def seed(self) -> int:
+        """The seed of ids and draws."""
+        return int(self.header["seed"])
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules that held at some time, in the order in which they are read."""
+        return (*documented_rules(self.settings), *self.added, *self.scenario.rules)
+
+    def explain(self, seq: int) -> Document:
+        """Return every rule's look at one call, as the control API does.
+
+        Raises:
+            JournalError: there is no such entry.
+        """
+        entry = next((entry for entry in self.entries if entry["seq"] == seq), None)
+        if entry is None:
+            raise JournalError(f"the journal has no entry {seq}")
+        looks = self._engine().all_looks(Facts(call=call_of(entry)), _looks(entry))
+        return {"entry": seq, "looks": explained(looks)}
+
+    def never_fired(self) -> Document:
+        """Return the rules that never fired, and what stopped them, as the control API does."""
+        state: Document = {"calls": len(self.entries), "rules": {}}
+        for look in (look for entry in self.entries for look in _looks(entry)):
+            counted = state["rules"].setdefault(look.rule, {"fired": 0, "stops": {}})
+            if look.stopped_at is None:
+                counted["fired"] += 1
+            else:
+                stops = counted["stops"]
+                stops[look.stopped_at] = stops.get(look.stopped_at, 0) + 1
+        found = self._engine().never_fired(state)
+        return {"never_fired": [{"rule": rule, "stopped_at": stops} for rule, stops in found]}
+
+    def _engine(self) -> Engine:
+        return Engine(self.rules, self.scenario.phases, seed=self.seed, settings=self.settings)
+
+    def decisions(self, *, without: str | None = None) -> dict[Place, Decision]:
+        """Return what was decided for each call, by its key and arrival.
+
+        Calls in which the rule `without` fired are left out: nothing is known of them any more.
+
+        Raises:
+            JournalError: a decision names a rule that the journal does not hold.
+        """
+        rules = {rule.id: rule for rule in self.rules}
+        found: dict[Place, Decision] = {}
+        for entry in self.entries:
+            decided = entry["decision"]
+            if decided is None:
+                found[place_of(entry)] = PASS
+            elif without not in decided["fired"]:
+                found[place_of(entry)] = self._decision(entry, decided, rules)
+        return found
+
+    def _decision(
+        self, entry: Mapping[str, Any], decided: Mapping[str, Any], rules: Mapping[str, Rule]
+    ) -> Decision:
+        making = Making(
+            fired=list(decided["fired"]),
+            before=decided["delay_before"],
+            after=decided["delay_after"],
+        )
+        if decided["by"] is None:
+            return making.done()
+        rule = rules.get(decided["by"])
+        if rule is None:
+            raise JournalError(
+                f"entry {entry['seq']} was decided by {decided['by']}, which the journal lacks"
+            )
+        match rule.fault:
+            case Status() | Limit():
+                told = self._retry_after(rule, entry)
+                return making.refused(rule, fault_of(rule.fault, told), 0.0)
+            case Capacity(shed=status):
+                return making.refused(rule, fault_of(Status(status=status), None), 0.0)
+            case _:
+                return making.decided(rule, 0.0)
+
+    def _retry_after(self, rule: Rule, entry: Mapping[str, Any]) -> RetryAfter | None:
+        """Return what the client was told, or would have been."""
+        asked = rule.retry_after
+        if asked is None:
+            return None
+        if asked.kind == "raw":
+            return RetryAfter(None, "raw", asked.text)
+        answer: Mapping[str, Any] = entry["told"] or {}
+        told: float | None = answer.get("retry_after")
+        seconds = asked.seconds if told is None else told * float(self.header["speed"])
+        form: RetryAfterForm = "date" if asked.kind == "date" else "seconds"
+        return RetryAfter(seconds, self.settings.retry_after if asked.kind == "auto" else form)
+
+
+def _added_rules(added: Iterable[Mapping[str, Any]], scenario: Scenario) -> tuple[Rule, ...]:
+    phases = [phase.name for phase in scenario.phases]
+    return tuple(
+        replace(load_rule(item["rule"], phases=phases, numbers_are_seconds=True), id=item["id"])
+        for item in added
+    )
+
+
+def _looks(entry: Mapping[str, Any]) -> list[Look]:
+    return [
+        Look(look["rule"], look["stopped_at"], look["number"], look["bound"])
+        for look in entry.get("looks", ())
+    ]
+
+
+def call_of(entry: Mapping[str, Any]) -> Call:
+    """Return the call of a journal's entry."""
+    operation = entry["operation"]
+    facts: dict[str, Any] = {name: entry.get(name) for name in _FACTS}
+    return Call(
+        operation=None if operation == "unknown" else operation,
+        real_arrived=entry["real"]["arrived"],
+        **facts,
+    )
+
+
+def place_of(entry: Mapping[str, Any]) -> Place:
+    """Return the key of an entry's call, and which of its arrivals it was."""
+    return call_key(call_of(entry)), entry["n"]
