@@ -191,9 +191,9 @@ class Simulator:
         try:
             await site.start()
         except OSError as exc:
+            why = os.strerror(exc.errno) if exc.errno else str(exc)
             raise UsageError(
-                f"cannot listen on {self._host}:{self._port}: "
-                f"{exc.strerror or exc} (--port 0 takes a free one)"
+                f"cannot listen on {self._host}:{self._port}: {why} (--port 0 takes a free one)"
             ) from exc
         address = runner.addresses[0]
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
