@@ -14,10 +14,10 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from vifsim.errors import UsageError
+from vifsim.errors import ControlFault, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Sized
 
     from vifsim.clock import Clock
     from vifsim.errors import ApiFault
@@ -141,6 +141,30 @@ class Backend(ABC):
         Raises:
             ControlFault: 400 or 404, the change or what it names does not exist.
         """
+
+    def mark(self) -> object:
+        """Return what is equal at two moments between which nothing was written."""
+        return None
+
+    def moment(self) -> Sized | None:
+        """Return the store as it is now, for `go_back` alone; None where that is not possible.
+
+        Its length is how many things are in it.
+        Never suspends: a call must not come in between.
+        """
+        return None
+
+    async def go_back(self, moment: object) -> None:
+        """Be as at a moment that `moment` returned.
+
+        Raises:
+            ControlFault: 409, this backend keeps none.
+        """
+        raise ControlFault(409, f"{self.url.partition(':')[0]}: keeps no moments to go back to")
+
+    async def state_at(self, moment: object) -> Mapping[str, Any]:
+        """Return the world at a moment, as `state_document`; raises as `go_back`."""
+        raise ControlFault(409, f"{self.url.partition(':')[0]}: keeps no moments to look at")
 
     @abstractmethod
     async def state_document(self) -> Mapping[str, Any]:

@@ -25,6 +25,7 @@ from vifsim.http.edge import Edge
 from vifsim.http.serving import Everything, Runner, expect
 from vifsim.journal import Journal
 from vifsim.model import DEMO_DOCUMENT
+from vifsim.moments import Moment, Moments, apart
 from vifsim.recording import Recording, explained, merged_world, without_secrets
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.engine import Engine
@@ -146,6 +147,8 @@ class Simulator:
         self._ever_added: dict[str, Rule] = {}
         self._removed: set[str] = set()
         self._engine: Engine | None = None
+        self._moments: Moments[Moment] = Moments(self._moment, self._mark, self.clock)
+        self.journal.listeners.append(self._moments.on_call)
         self._control = Control(self, access or Access())
         self._host, self._port, self._tls = host, port, tls
         self._runner: Runner | None = None
@@ -527,6 +530,7 @@ class Simulator:
         self._removed = set()
         self._install()
         self.journal.restart()
+        self._moments.clear()
         await self.learn_names()
         await self._keep()
         self._changed("clock", "scenario", "state")
@@ -579,6 +583,85 @@ class Simulator:
     async def _keep(self) -> None:
         if self.backend.durable and self._engine is not None:
             await self.backend.keep_scenario(self._scenario_part())
+
+    # ── going back ──
+
+    def _mark(self) -> object:
+        return self.backend.mark(), self.faults.state.get("calls"), id(self._engine)
+
+    def _moment(self) -> Moment | None:
+        store = self.backend.moment()
+        if store is None:
+            return None
+        return Moment(
+            store=store,
+            scenario=self.scenario,
+            added=tuple(self._added),
+            removed=frozenset(self._removed),
+            state={**apart(self.faults.state), "at": self.clock.now()},
+            epoch=self.clock.epoch(),
+        )
+
+    def _moment_before(self, seq: int) -> Moment:
+        if not 0 < seq <= self.journal.last:
+            raise ControlFault(404, f"no entry {seq}")
+        if self.backend.moment() is None:
+            raise ControlFault(
+                409, "this backend keeps no moments: take a snapshot, or use --backend memory:"
+            )
+        return self._moments.before(seq)
+
+    async def rewind(self, before: int) -> None:
+        """Let world, rules and date be as they were before an entry; the journal goes on.
+
+        Raises:
+            ControlFault: 404, no such entry; 409, that moment is not kept.
+        """
+        moment = self._moment_before(before)
+        await self.backend.go_back(moment.store)
+        self.clock.shift_to_offset(moment.epoch - self.clock.wall())
+        self.scenario = moment.scenario
+        self._added, self._removed = list(moment.added), set(moment.removed)
+        self._install(_moved(moment.state, self.clock.now()))
+        await self.learn_names()
+        await self._keep()
+        self._changed("clock", "scenario", "state")
+
+    async def export_moment(self, before: int) -> dict[str, Any]:
+        """Return the moment before an entry as a scenario, and as a test that repeats the call.
+
+        Raises:
+            ControlFault: as `rewind`.
+        """
+        from vifsim.export import exported  # noqa: PLC0415 -- only who exports needs it
+
+        moment = self._moment_before(before)
+        call = self.journal.find(before)
+        if call is None:
+            raise ControlFault(404, f"no entry {before}")
+        world = await self.backend.state_at(moment.store)
+        (entry,) = self.journal.documents([call])
+        return exported(entry, moment, world, self.seed)
+
+    # ── the console ──
+
+    def timeline_document(self) -> dict[str, Any]:
+        """Return where scenario time is, the phases, and when each rule may hold."""
+        from vifsim.showing import timeline  # noqa: PLC0415 -- only the console needs it
+
+        return timeline(self.scenario, self._rules(), self.faults.state.get("t0"))
+
+    def clients_document(self) -> dict[str, Any]:
+        """Return how well each client has coped so far."""
+        from vifsim.showing import clients  # noqa: PLC0415 -- only the console needs it
+
+        return clients(self.run_so_far())
+
+    def shipped_document(self) -> dict[str, Any]:
+        """Return the name, description and text of each shipped scenario."""
+        from vifsim.showing import shipped  # noqa: PLC0415 -- only the console needs it
+
+        return shipped()
 
     async def amend(self, change: str, **values: Any) -> None:
         """Change the cloud by hand.

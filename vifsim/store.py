@@ -52,6 +52,14 @@ class TokenTable:
         self.by_user: dict[str, list[str]] = {}
         self._identities: dict[str, Identity] = {}
 
+    def copy(self) -> TokenTable:
+        """Return the same table apart from this one."""
+        made = TokenTable()
+        made.tokens = self.tokens.copy()
+        made.users = self.users.copy()
+        made.by_user = {user: digests.copy() for user, digests in self.by_user.items()}
+        return made
+
     def put_token(self, token: Token) -> None:
         """Store or replace a token."""
         if token.digest not in self.tokens:

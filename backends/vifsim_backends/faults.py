@@ -100,6 +100,9 @@ class FaultBackend(PassingBackend):
     async def restore(self, snapshot: Snapshot) -> None:
         await self._stale.restore(snapshot)
 
+    async def go_back(self, moment: object) -> None:
+        await self._stale.go_back(moment)
+
     # ── deciding ──
 
     async def _through(

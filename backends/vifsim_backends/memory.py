@@ -6,7 +6,7 @@ and is atomic without a lock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from vifsim import seeding
 from vifsim.cloud import attach_order, flavor_ram
@@ -71,6 +71,34 @@ class MemoryRows(Rows):
         self._attached: dict[ServerId, VirtualInterface | tuple[VirtualInterface, ...]] = {}
         self._addresses: dict[NetworkId, set[str]] = {}
         self._macs: set[str] = set()
+
+    def __len__(self) -> int:
+        """How many things there are."""
+        world = len(self._servers) + len(self._interfaces) + len(self._networks)
+        return world + len(self._tokens.tokens)
+
+    def copy(self) -> MemoryRows:
+        """Return the same rows apart from these; what is in them never changes."""
+        made = MemoryRows(self.settings, self.seed, self.clock, self._tokens.copy())
+        made._sequences = self._sequences.copy()
+        made._tenants = self._tenants.copy()
+        made._networks = self._networks.copy()
+        made._servers = self._servers.copy()
+        made._by_number = {key: known.copy() for key, known in self._by_number.items()}
+        made._used = self._used.copy()
+        made._leaving = self._leaving.copy()
+        made._gone = self._gone.copy()
+        made._touched = self._touched.copy()
+        made._interfaces = self._interfaces.copy()
+        made._attached = self._attached.copy()
+        made._addresses = {key: known.copy() for key, known in self._addresses.items()}
+        made._macs = self._macs.copy()
+        return made
+
+    @property
+    def tokens_table(self) -> TokenTable:
+        """The tokens and users."""
+        return self._tokens
 
     def note(
         self, call: Call, kind: Literal["created", "deleted", "changed"], thing: Thing
@@ -250,6 +278,7 @@ class MemoryBackend(StoreBackend):
 
     _rows: MemoryRows
     _tokens: TokenTable
+    _writes = 0
 
     def __init__(self, url: str, *, clock: Clock) -> None:
         super().__init__(url, clock=clock)
@@ -277,9 +306,28 @@ class MemoryBackend(StoreBackend):
     def _empty(self, settings: Settings, seed: int) -> None:
         self._tokens = TokenTable()
         self._rows = MemoryRows(settings, seed, self.clock, self._tokens)
+        self._writes += 1
 
     async def configure(self, settings: Settings) -> None:
         self._rows.settings = settings
+        self._writes += 1
+
+    def mark(self) -> object:
+        return self._writes
+
+    def moment(self) -> MemoryRows:
+        return self._rows.copy()
+
+    async def go_back(self, moment: object) -> None:
+        assert isinstance(moment, MemoryRows)  # noqa: S101 -- `moment` gives no other
+        self._rows = moment.copy()
+        self._tokens = self._rows.tokens_table
+        self._writes += 1
+
+    async def state_at(self, moment: object) -> Mapping[str, Any]:
+        assert isinstance(moment, MemoryRows)  # noqa: S101 -- likewise
+        contents = await moment.contents()
+        return seeding.state_document(contents, moment.settings, self.clock.epoch())
 
     async def restore(self, snapshot: Snapshot) -> None:
         contents, settings, seed = seeding.contents_of(snapshot)
@@ -298,4 +346,5 @@ class MemoryBackend(StoreBackend):
         return await operation(self._rows, *args, **kwargs)
 
     async def _write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        self._writes += 1
         return await operation(self._rows, *args, **kwargs)

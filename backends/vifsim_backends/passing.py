@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vifsim.backend import Backend
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Sized
     from typing import NoReturn
 
     from vifsim.backend import Change, Names, Snapshot
@@ -79,6 +79,18 @@ class PassingBackend(Backend):
 
     async def amend(self, change: Change) -> None:
         await self.inner.amend(change)
+
+    def mark(self) -> object:
+        return self.inner.mark()
+
+    def moment(self) -> Sized | None:
+        return self.inner.moment()
+
+    async def go_back(self, moment: object) -> None:
+        await self.inner.go_back(moment)
+
+    async def state_at(self, moment: object) -> Mapping[str, Any]:
+        return await self.inner.state_at(moment)
 
     async def state_document(self) -> Mapping[str, Any]:
         return await self.inner.state_document()

@@ -69,6 +69,10 @@ class StaleReads(PassingBackend):
         await self.inner.restore(snapshot)
         self._recent.clear()
 
+    async def go_back(self, moment: object) -> None:
+        await self.inner.go_back(moment)
+        self._recent.clear()
+
     # ── writes: remembered ──
 
     async def create_server(self, call: Call, new: NewServer) -> CreatedServer:

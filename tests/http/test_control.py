@@ -152,18 +152,12 @@ async def test_head_is_answered_where_get_is(control: ControlApi, path: str) -> 
     assert (told.status, told.body) == (200, b"")
 
 
-@pytest.mark.parametrize("path", ["", "nowhere", "health/", "rules/a/b", "/health", "HEALTH"])
+@pytest.mark.parametrize("path", ["nowhere", "health/", "rules/a/b", "/health", "HEALTH"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_path_that_the_control_api_lacks_is_a_404(
     control: ControlApi, method: str, path: str
 ) -> None:
     assert (await control.ask(method, path)).status == 404
-
-
-async def test_the_bare_prefix_is_the_control_apis_too(api: Api) -> None:
-    told = await api.get("/_vifsim")
-
-    assert told.headers["Content-Type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 _BUILD = "import sys; from setuptools import build_meta; build_meta.build_{}(sys.argv[1])"
 _PACKAGES = {"vifsim": "vifsim", "vifsim_backends": "backends/vifsim_backends"}
-_SHIPPED = {".py", ".yaml", ".html", ".css", ".js", ".typed"}
+_SHIPPED = {".py", ".yaml", ".html", ".css", ".js", ".json", ".svg", ".typed"}
 
 
 def tracked() -> list[str]:

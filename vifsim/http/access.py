@@ -39,6 +39,15 @@ class Access:
         Raises:
             ControlFault: 401 or 403.
         """
+        self.check_origin(request)
+        self._check_token(request)
+
+    def check_origin(self, request: web.Request) -> None:
+        """Refuse a request that comes from elsewhere.
+
+        Raises:
+            ControlFault: 403.
+        """
         host = _host_of(f"//{request.headers.get('Host', '')}")
         if host not in self._hosts:
             raise ControlFault(
@@ -47,7 +56,6 @@ class Access:
         origin = request.headers.get("Origin")
         if origin is not None and not self._own(origin, request):
             raise ControlFault(403, f"Origin {origin} is not this simulator's own")
-        self._check_token(request)
 
     def _own(self, origin: str, request: web.Request) -> bool:
         return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()

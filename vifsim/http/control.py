@@ -31,6 +31,7 @@ from vifsim.http.asking import (
     shipped_name,
     utf8,
 )
+from vifsim.http.console import Console, Watching
 from vifsim.http.events import Feed
 from vifsim.http.problem import answer, problem
 
@@ -48,7 +49,7 @@ _DEFAULT_ENTRIES = 1_000
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Controls(Protocol):
+class Controls(Watching, Protocol):
     """What the control API needs of a simulator."""
 
     journal: Journal
@@ -178,7 +179,7 @@ class Control:
         path = _template(request.path.removeprefix(PREFIX), self.routes)
         methods = self.routes.get(path)
         if methods is None:
-            return await self._guarded(_no_such_path)(request)
+            return await self._guarded(_page_or_nothing, open_to_all=True)(request)
         method = "GET" if request.method == "HEAD" else request.method
         handler = methods.get(method)
         if handler is None:
@@ -210,12 +211,21 @@ class Control:
             "/explain/{seq}": {"GET": self.get_explain},
             "/openapi.json": {"GET": self.get_openapi},
             "/events": {"GET": self.get_events},
+            **Console(self._controls).table(),
         }
 
-    def _guarded(self, handler: Handler, query_keys: frozenset[str] | None = None) -> Handler:
+    def _guarded(
+        self,
+        handler: Handler,
+        query_keys: frozenset[str] | None = None,
+        *,
+        open_to_all: bool = False,
+    ) -> Handler:
+        check = self._access.check_origin if open_to_all else self._access.check
+
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
-                self._access.check(request)
+                check(request)
                 if query_keys is not None:
                     check_query(request.query, query_keys)
                 return await handler(request)
@@ -427,10 +437,22 @@ def _item(request: web.Request) -> str:
     return request.path.removeprefix(PREFIX + "/").partition("/")[2]
 
 
-_ITEMS: Mapping[str, str] = {"rules": "/rules/{id}", "explain": "/explain/{seq}"}
+_ITEMS: Mapping[str, str] = {
+    "rules": "/rules/{id}",
+    "explain": "/explain/{seq}",
+    "moments": "/moments/{before}",
+}
 
 
-async def _no_such_path(request: web.Request) -> web.Response:
+async def _page_or_nothing(request: web.Request) -> web.StreamResponse:
+    """Answer with a part of the page, which holds no secret and so needs no token."""
+    from vifsim.http.pages import page_of  # noqa: PLC0415 -- most clouds are never looked at
+
+    page = page_of(request.path.removeprefix(PREFIX))
+    if page is not None and request.method in {"GET", "HEAD"}:
+        return page
+    if page is not None:
+        return await _not_allowed(["GET"])(request)
     raise ControlFault(404, f"the control API has no {request.path}")
 
 

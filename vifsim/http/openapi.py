@@ -94,6 +94,7 @@ _PARAMETERS: dict[str, Shape] = {
     "network_id": shapes.UUID,
     "interface_id": shapes.UUID,
     "seq": shapes.WHOLE,
+    "before": shapes.WHOLE,
 }
 
 _FAULTED = (400, 401, 403, 404, 406, 409, 413, 415, 500)

@@ -393,6 +393,42 @@ CONTROL: dict[tuple[str, str], tuple[str, Shape | None, int, Shape | None]] = {
         thing(entry=WHOLE, looks=some(_LOOK)),
     ),
     ("GET", "/openapi.json"): ("This document", None, 200, ANYTHING),
+    ("POST", "/rewind"): (
+        "Let world and rules be as they were before an entry",
+        thing(before={"type": "integer", "minimum": 1}),
+        204,
+        None,
+    ),
+    ("GET", "/moments/{before}"): (
+        "The moment before an entry, as a scenario and as a test",
+        None,
+        200,
+        thing(before=WHOLE, name=TEXT, scenario=TEXT, test=TEXT),
+    ),
+    ("GET", "/timeline"): (
+        "Where scenario time is, its phases, and when each rule may fire",
+        None,
+        200,
+        thing(
+            start={"type": ["number", "null"]},
+            phases=some({"type": "object", "required": ["name", "from", "to"]}),
+            rules=some(thing(id=TEXT, fault=TEXT, stretches=some(some(NUMBER)))),
+        ),
+    ),
+    ("GET", "/clients"): (
+        "A scorecard for each client",
+        None,
+        200,
+        thing(
+            clients=some(thing(client=TEXT, host=TEXT, calls=WHOLE, last=WHOLE, scorecard=ANYTHING))
+        ),
+    ),
+    ("GET", "/scenarios"): (
+        "The shipped scenarios",
+        None,
+        200,
+        thing(scenarios=some(thing(name=TEXT, description=TEXT, text=TEXT))),
+    ),
     ("GET", "/events"): ("What happens, as it happens: server-sent events", None, 200, None),
 }
 """Each control call: what it is for, its body, its status and its answer; None: there is none."""

@@ -1,0 +1,89 @@
+"""The calls that the console makes beyond the rest of the control API, and `rewind`.
+
+The house rule: as `control`: it turns what `Watching` hands it into documents.
+
+Source: control API, section 2 (docs/control-api.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiohttp import web
+
+from vifsim.errors import ControlFault
+from vifsim.http.asking import read_json
+from vifsim.http.problem import answer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Watching(Protocol):
+    """What the console needs of a simulator."""
+
+    async def rewind(self, before: int) -> None:
+        """Let world and rules be as they were before an entry."""
+
+    async def export_moment(self, before: int) -> dict[str, Any]:
+        """Return the moment before an entry as a scenario and a test."""
+        ...
+
+    def timeline_document(self) -> dict[str, Any]:
+        """Return where scenario time is, and when what may happen."""
+        ...
+
+    def clients_document(self) -> dict[str, Any]:
+        """Return a scorecard for each client."""
+        ...
+
+    def shipped_document(self) -> dict[str, Any]:
+        """Return the shipped scenarios."""
+        ...
+
+
+class Console:
+    """The handlers of what the console asks."""
+
+    def __init__(self, watching: Watching) -> None:
+        self._watching = watching
+
+    def table(self) -> dict[str, dict[str, Handler]]:
+        """Return the handler of each path, relative to the prefix, and method."""
+        return {
+            "/rewind": {"POST": self.post_rewind},
+            "/moments/{before}": {"GET": self.get_moment},
+            "/timeline": {"GET": self.get_timeline},
+            "/clients": {"GET": self.get_clients},
+            "/scenarios": {"GET": self.get_scenarios},
+        }
+
+    async def post_rewind(self, request: web.Request) -> web.Response:
+        """Answer POST `rewind`."""
+        body = await read_json(request, {"before"})
+        before = body.get("before")
+        if not isinstance(before, int) or isinstance(before, bool):
+            raise ControlFault(400, "before is missing: the seq of a journal entry")
+        await self._watching.rewind(before)
+        return web.Response(status=204)
+
+    async def get_moment(self, request: web.Request) -> web.Response:
+        """Answer GET `moments/{before}`."""
+        text = request.path.rpartition("/")[2]
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise ControlFault(404, f"no entry {text}")
+        return answer(await self._watching.export_moment(int(text)))
+
+    async def get_timeline(self, _: web.Request) -> web.Response:
+        """Answer GET `timeline`."""
+        return answer(self._watching.timeline_document())
+
+    async def get_clients(self, _: web.Request) -> web.Response:
+        """Answer GET `clients`."""
+        return answer(self._watching.clients_document())
+
+    async def get_scenarios(self, _: web.Request) -> web.Response:
+        """Answer GET `scenarios`."""
+        return answer(self._watching.shipped_document())
