@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 
 from aiohttp import web
@@ -29,6 +30,7 @@ from vifsim.moments import Moment, Moments, apart
 from vifsim.recording import Recording, explained, merged_world, without_secrets
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.engine import Engine
+from vifsim.scenario.replaying import ReplayingEngine
 from vifsim.scenario.rule import Scenario
 from vifsim.scenario.schema import load_mapping, load_named, load_rule, load_text, merge
 from vifsim.scenario.world_schema import load_world
@@ -40,13 +42,15 @@ if TYPE_CHECKING:
 
     from vifsim.backend import Backend
     from vifsim.clock import Mode
+    from vifsim.exchange import Decision
     from vifsim.facade import Cloud, Scorecard
     from vifsim.model import World
+    from vifsim.recording import Place
     from vifsim.scenario.engine import State
     from vifsim.scenario.rule import Rule
     from vifsim.scorecard import Run
 
-ScenarioSource = str | os.PathLike[str] | Mapping[str, Any]
+ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
 ScenarioArgument = ScenarioSource | Sequence[ScenarioSource] | None
 ClockMode = Literal["real", "scaled", "manual", "autojump"]
 
@@ -66,7 +70,7 @@ def read_scenario(argument: ScenarioArgument) -> Scenario:
     """
     if argument is None:
         return Scenario(name="none")
-    if isinstance(argument, str | os.PathLike | Mapping):
+    if isinstance(argument, str | os.PathLike | Mapping | Scenario):
         return _read_one(argument)
     if not isinstance(argument, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] -- tests are often untyped
         raise UsageError(f"a scenario is a name, a path or a mapping, not {argument!r}")
@@ -75,6 +79,8 @@ def read_scenario(argument: ScenarioArgument) -> Scenario:
 
 
 def _read_one(source: ScenarioSource) -> Scenario:
+    if isinstance(source, Scenario):
+        return source
     if isinstance(source, Mapping):
         return load_mapping(source)
     if isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance] -- likewise
@@ -146,6 +152,7 @@ class Simulator:
         self._added: list[Rule] = []
         self._ever_added: dict[str, Rule] = {}
         self._removed: set[str] = set()
+        self._imposed: Mapping[Place, Decision] = {}
         self._engine: Engine | None = None
         self._moments: Moments[Moment] = Moments(self._moment, self._mark, self.clock)
         self.journal.listeners.append(self._moments.on_call)
@@ -369,7 +376,8 @@ class Simulator:
             for rule in (*documented_rules(settings), *self._added, *scenario.rules)
             if rule.id not in self._removed
         ]
-        self._engine = Engine(
+        make = partial(ReplayingEngine, self._imposed) if self._imposed else Engine
+        self._engine = make(
             rules,
             scenario.phases,
             seed=self.seed,
@@ -381,6 +389,21 @@ class Simulator:
             self._engine.retry_after_form = "seconds"
         fresh = self._engine.new_state(self.clock.now())
         self.faults.use(self._engine, fresh if state is None else state)
+
+    def impose(
+        self, decisions: Mapping[Place, Decision], added: Sequence[Rule], removed: Collection[str]
+    ) -> None:
+        """Let a recorded run's decisions hold, from the start on, for the calls that it knows.
+
+        Args:
+            decisions: by call key and arrival.
+            added: rules that are read before the scenario's.
+            removed: ids of rules, added or not, that do not hold.
+        """
+        self._imposed = decisions
+        self._added = [rule for rule in added if rule.id not in removed]
+        self._ever_added = {rule.id: rule for rule in added}
+        self._removed = set(removed)
 
     async def load(self, scenario: ScenarioArgument) -> None:
         """Let another scenario hold: rules, counts and scenario time begin again.

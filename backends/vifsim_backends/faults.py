@@ -79,7 +79,7 @@ class FaultBackend(PassingBackend):
 
     def use(self, engine: Engine, state: State) -> None:
         """Let an engine decide from now on."""
-        self.engine = engine if engine.rules else None
+        self.engine = engine if engine.decides else None
         self._rates = engine
         self.state = state
         self._stale.longest = engine.longest_stale

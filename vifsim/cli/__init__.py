@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "serve": "run a simulated cloud until it is stopped",
     "scenarios": "list, show, check and plan scenarios",
     "scorecard": "say how well the client of an exported journal copes",
+    "replay": "run another build of a client against the decisions of a recorded run",
     "explain": "say why each rule fired for a call or did not",
     "backends": "list the backends that are installed",
     "openapi": "print the OpenAPI document of both APIs",

@@ -117,6 +117,11 @@ class Engine:
         faults = [rule.fault for rule in self.rules]
         self.longest_stale = max((f.seconds for f in faults if isinstance(f, Stale)), default=0.0)
 
+    @property
+    def decides(self) -> bool:
+        """Whether there is anything to decide by; without it calls need not be asked about."""
+        return bool(self.rules)
+
     def asks_names(self, operation: str | None) -> bool:
         """Return whether a rule for an operation wants the names behind a call's ids."""
         return self._matcher.asks_names(operation or "unknown")
