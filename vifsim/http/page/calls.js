@@ -131,7 +131,7 @@ function onKey(event) {
   if (event.key in STEPS && shown.length) {
     event.preventDefault();
     const at = shown.indexOf(selected);
-    const to = at < 0 ? 0 : Math.min(shown.length - 1, Math.max(0, at + STEPS[event.key]));
+    const to = at < 0 && event.key !== "End" ? 0 : Math.min(shown.length - 1, Math.max(0, at + STEPS[event.key]));
     select(shown[to]);
   } else if ((event.key === "Enter" || event.key === " ") && selected !== null) {
     event.preventDefault();

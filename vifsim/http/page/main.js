@@ -63,9 +63,9 @@ async function everything() {
   const last = store.order.length ? store.order[store.order.length - 1] : 0;
   if (journal.last < last) forgetEntries();
   setState(state);
-  setScenario(scenario);
   setClock(clock);
   for (const entry of journal.entries) takeEntry(entry);
+  setScenario(scenario);   // last: what fired so far is counted in it
   await timeline();
 }
 
@@ -77,8 +77,9 @@ const events = {
   scenario: (document) => { setScenario(document); timeline(); },
   state: setState,
   clock: (clock) => {
-    if (clock.now < store.clock.now - 1) { forgetEntries(); everything(); }
+    const again = clock.now < store.clock.now;   // only a reset turns it back
     setClock(clock);
+    if (again) { forgetEntries(); everything(); }
   },
   dropped: () => everything(),
 };

@@ -85,7 +85,7 @@ function lanes(entries, place, y, width) {
       const left = clip(place(start + phase.from));
       const right = clip(place(start + phase.to));
       if (right - left < 1) continue;
-      svg += `<rect class="phase" x="${left.toFixed(1)}" y="${y + 2}" width="${(right - left).toFixed(1)}" height="${LANE - 4}" rx="3"/><text class="on" x="${(left + 6).toFixed(1)}" y="${y + 13}">${esc(phase.name)}</text>`;
+      svg += `<rect class="phase" x="${left.toFixed(1)}" y="${y + 2}" width="${(right - left).toFixed(1)}" height="${LANE - 4}" rx="3"/>${right - left > 7 * phase.name.length + 8 ? `<text class="on" x="${(left + 6).toFixed(1)}" y="${y + 13}">${esc(phase.name)}</text>` : ""}`;
     }
     y += LANE;
   }
@@ -108,7 +108,7 @@ function lanes(entries, place, y, width) {
     for (const at of firing.get(rule.id) || []) {
       if (at - last < 2) continue;
       last = at;
-      svg += `<rect class="fired" x="${(at - 1).toFixed(1)}" y="${y + 3}" width="2" height="${LANE - 6}"/>`;
+      svg += `<rect class="fired ${rule.fault}" x="${(at - 1).toFixed(1)}" y="${y + 3}" width="2" height="${LANE - 6}"/>`;
     }
     svg += `<text class="lane" x="6" y="${y + 13}">${esc(rule.id.replace("console-", ""))}</text>`;
     y += LANE;
