@@ -86,12 +86,7 @@ def _first_difference(
     recorded: Sequence[Mapping[str, Any]], replayed: Sequence[Mapping[str, Any]]
 ) -> Parting | None:
     for old, new in zip_longest(recorded, replayed):
-        if (
-            old is None
-            or new is None
-            or place_of(old) != place_of(new)
-            or _status(old) != _status(new)
-        ):
+        if old is None or new is None or _differ(old, new):
             return Parting(recorded=old, replayed=new)
     return None
 
