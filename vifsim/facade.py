@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
 
 from vifsim.errors import UsageError
+from vifsim.model import OPERATIONS
 from vifsim.scenario.matching import fits
 
 if TYPE_CHECKING:
@@ -239,7 +240,15 @@ class JournalView(Records):
         network: str | None = None,
         tenant: str | None = None,
     ) -> Calls:
-        """Return the calls that match: `operation` is a glob, the others names or ids."""
+        """Return the calls that match: `operation` is a glob, the others names or ids.
+
+        Raises:
+            UsageError: no operation is called that, so that `none` could not but hold.
+        """
+        if not any(fits(known, (operation,)) for known in OPERATIONS):
+            near = get_close_matches(operation, OPERATIONS, n=1)
+            hint = f"did you mean {near[0]}?" if near else "docs/api.md lists them"
+            raise UsageError(f"there is no operation {operation} ({hint})")
         servers, networks = self._simulator.servers, self._simulator.networks
         wanted = {
             "server": server and servers.get(server, server),

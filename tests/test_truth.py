@@ -1,0 +1,107 @@
+"""What happened stands beside what was told, whatever the client was told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from vifsim.errors import UsageError
+
+if TYPE_CHECKING:
+    from vifsim.facade import Cloud
+
+
+def create(cloud: Cloud, network: str | None = None) -> int | None:
+    """Ask for an interface, and return the status that came, None for no answer."""
+    try:
+        return requests.post(
+            f"{cloud.url}/servers/{cloud.server_id}/os-virtual-interfacesv2",
+            json={"virtual_interface": {"network_id": network or cloud.network_id}},
+            headers={"X-Auth-Token": cloud.token},
+            timeout=10,
+        ).status_code
+    except requests.RequestException:
+        return None
+
+
+def rules(*written: dict[str, Any]) -> pytest.MarkDecorator:
+    return pytest.mark.vifsim(scenario={"version": 1, "rules": list(written)})
+
+
+LOST = {"match": "create_virtual_interface", "first": 1, "at": "after_commit"}
+
+
+@rules({**LOST, "reset": True})
+def test_a_create_whose_answer_is_lost_took_effect_once(vifsim: Cloud) -> None:
+    told = [create(vifsim), create(vifsim)]
+
+    assert told == [None, 409]
+    vifsim.effects.exactly_once("create_virtual_interface", network="added_network")
+    assert [gap.seq for gap in vifsim.journal.gaps()] == [1]
+
+
+@rules({**LOST, "status": 503})
+def test_a_create_that_is_called_a_failure_took_effect_once(vifsim: Cloud) -> None:
+    told = [create(vifsim), create(vifsim)]
+
+    assert told == [503, 409]
+    vifsim.effects.exactly_once("create_*", server="web-1", network=vifsim.network_id)
+    (gap,) = vifsim.journal.gaps()
+    assert (gap.told.status, gap.committed) == (503, True)
+    assert gap.effects[0]["id"] == vifsim.state.interfaces(network="added_network")[0].id
+
+
+@rules({"match": "create_virtual_interface", "first": 1, "status": 503})
+def test_a_create_that_was_refused_before_its_effect_is_no_gap(vifsim: Cloud) -> None:
+    told = [create(vifsim), create(vifsim)]
+
+    assert told == [503, 200]
+    vifsim.effects.exactly_once("create_virtual_interface", network="added_network")
+    assert vifsim.journal.gaps() == []
+
+
+@rules({"match": "create_virtual_interface", "corrupt": "cut_json"})
+def test_a_success_whose_body_is_spoiled_is_a_gap(vifsim: Cloud) -> None:
+    told = create(vifsim)
+
+    assert told == 200
+    assert [gap.told.spoiled for gap in vifsim.journal.gaps()] == [True]
+
+
+@rules({"match": "create_virtual_interface", "duplicate": {"times": 2, "answer": "last"}})
+def test_a_call_that_was_delivered_twice_took_effect_once_and_was_told_otherwise(
+    vifsim: Cloud,
+) -> None:
+    told = create(vifsim)
+
+    assert told == 409
+    vifsim.effects.exactly_once("create_virtual_interface", network="added_network")
+    assert len(vifsim.journal.gaps()) == 1
+
+
+def test_what_did_not_happen_is_told_with_its_calls(vifsim: Cloud) -> None:
+    create(vifsim)
+    create(vifsim, "99999999-9999-4999-8999-999999999999")
+
+    with pytest.raises(AssertionError, match=r"took effect 1 times, expected 0(.|\n)*200"):
+        vifsim.effects.none("create_virtual_interface", network="added_network")
+    with pytest.raises(AssertionError, match=r"took effect 0 times, expected 1(.|\n)*404"):
+        vifsim.effects.exactly_once(
+            "create_virtual_interface", network="99999999-9999-4999-8999-999999999999"
+        )
+
+
+def test_an_effect_names_its_call_and_its_object(vifsim: Cloud) -> None:
+    create(vifsim)
+
+    (effect,) = vifsim.effects
+
+    assert (effect.entry, effect.operation) == (1, "create_virtual_interface")
+    assert (effect.kind, effect.object) == ("created", "virtual_interface")
+
+
+def test_an_operation_that_there_is_not_is_refused(vifsim: Cloud) -> None:
+    with pytest.raises(UsageError, match="did you mean create_virtual_interface"):
+        vifsim.effects.none("create_virtual_interfaces")
