@@ -371,11 +371,6 @@ def query_of(path: str) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(path).query, keep_blank_values=True))
 
 
-def bare_path(path: str) -> str:
-    """Return a path without its query."""
-    return path.partition("?")[0]
-
-
 def key_path(path: str) -> str:
     """Return a path with its query in order, so that order makes no difference."""
     bare, mark, query = path.partition("?")

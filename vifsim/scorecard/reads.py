@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from vifsim.scorecard.attempts import bare_path, query_of
+from vifsim.scorecard.attempts import query_of
 from vifsim.scorecard.findings import evidence, failed, passed, unclear
 from vifsim.scorecard.traffic import ATTACH, LIST, seqs
 
@@ -34,12 +34,13 @@ _FEW = 6
 
 def pagination_followed(traffic: Traffic) -> Iterator[Finding]:
     """Judge R21: whether a list that goes on is read on."""
-    pages: dict[tuple[str | None, str], list[Attempt]] = defaultdict(list)
+    pages: dict[tuple[str | None, str | None], list[Attempt]] = defaultdict(list)
     for x in traffic.asked:
         if x.operation in _LISTS and x.reads and x.succeeded and not x.spoiled:
             query = query_of(x.path)
             if "limit" in query and set(query) <= _PAGE_KEYS:
-                pages[x.tenant, bare_path(x.path)].append(x)
+                # A link leads to the path with the tenant in it, also from the bare one.
+                pages[x.tenant, x.operation].append(x)
     servers = _known_servers(traffic)
     for asked in pages.values():
         yield from _read_on(traffic, asked, servers)
