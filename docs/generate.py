@@ -5,13 +5,125 @@ A test compares them with what stands here.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import fields as plain
 
 from vifsim.cli.drawing import drawn
+from vifsim.scenario import fault_schema, fields, scenario_schema
 from vifsim.scenario.plan import plan
 from vifsim.scenario.schema import load_named, load_world, shipped_names
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 DOCS = Path(__file__).parent
+REFERENCE = re.compile("(?<=<!-- reference -->\n).*(?=<!-- end of reference -->)", re.DOTALL)
+
+FORMS: dict[type, str] = {
+    scenario_schema.Version: "`1`",
+    fault_schema.HangTime: "duration, `forever`",
+    fault_schema.ByteRate: "`16B/s`",
+    fault_schema.PartOfBody: "`40%`, `128B`",
+    fault_schema.RetryAfterWord: "`auto`, `none`, duration",
+    fault_schema.OneSetting: "`{path: value}`",
+    fault_schema.DataPath: "path",
+    fields.Duration: "duration",
+    fields.Rate: "rate",
+    fields.Count: "whole number",
+    fields.Number: "number",
+    fields.Probability: "0 to 1",
+    fields.Flag: "`true`, `false`",
+    fields.Marker: "`true`",
+    fields.Name: "name",
+    fields.Text: "text",
+}
+"""How the values of a field are written, the special kinds of field first."""
+
+
+def form_of(field: Any) -> str:
+    """Return how the value of a field is written."""
+    match field:
+        case fields.Choice():
+            return ", ".join(f"`{choice}`" for choice in field.choices)
+        case fields.Either():
+            return f"{form_of(field.short)}, or {_link(field.long)}"
+        case fields.ListOf():
+            return _form_of_list(field)
+        case plain.List():
+            return f"list of: {form_of(field.inner)}"
+        case plain.Nested():
+            return _link(type(field.schema))
+        case _:
+            kinds = (form for kind, form in FORMS.items() if isinstance(field, kind))
+            return next(kinds, "mapping" if isinstance(field, fields.Table) else "text")
+
+
+def _form_of_list(field: fields.ListOf[Any]) -> str:
+    item = form_of(field.item)
+    if field.length is not None:
+        return f"`[{', '.join([item] * field.length)}]`"
+    return f"{item}, or a list" if field.or_one else f"list of: {item}"
+
+
+def _title(schema: type[Any]) -> str:
+    words = re.findall("[A-Z][a-z0-9]*", schema.__name__.removesuffix("Schema"))
+    return " ".join(words).capitalize()
+
+
+def _link(schema: type[Any]) -> str:
+    return f"[{_title(schema).lower()}](#{_title(schema).lower().replace(' ', '-')})"
+
+
+def _inner(field: Any) -> Iterator[type[Any]]:
+    """Yield the schemas that a field's value may be read by."""
+    match field:
+        case fields.Either():
+            yield from _inner(field.short)
+            yield field.long
+        case fields.ListOf():
+            yield from _inner(field.item)
+        case plain.List():
+            yield from _inner(field.inner)
+        case plain.Nested():
+            yield type(field.schema)
+        case _:
+            return
+
+
+def _fields(schema: type[Any]) -> dict[str, Any]:
+    known: Any = fields.instance(schema)  # whose fields marshmallow leaves half typed
+    return dict(known.fields)
+
+
+def _schemas(schema: type[Any], seen: dict[type[Any], None]) -> dict[type[Any], None]:
+    """Return a schema and all below it, each once, in the order in which they are read."""
+    if schema not in seen:
+        seen[schema] = None
+        for field in _fields(schema).values():
+            for inner in _inner(field):
+                _schemas(inner, seen)
+    return seen
+
+
+def reference() -> str:
+    """Return the tables of all keys, one for each schema."""
+    return "\n".join(_section(schema) for schema in _schemas(scenario_schema.ScenarioSchema, {}))
+
+
+def _section(schema: type[Any]) -> str:
+    said = " ".join((schema.__doc__ or "").split())
+    rows = "".join(_row(field.data_key or name, field) for name, field in _fields(schema).items())
+    head = f"### {_title(schema)}\n{said}\n\n| key | value | meaning |\n|---|---|---|\n"
+    return f"{head}{rows}"
+
+
+def _row(key: str, field: Any) -> str:
+    shown = f"**`{key}`**" if field.required else f"`{key}`"
+    meaning = field.metadata["description"].replace("|", "\\|")
+    return f"| {shown} | {form_of(field)} | {meaning} |\n"
 
 
 def scenario_page(name: str) -> str:
@@ -35,6 +147,8 @@ def pages() -> dict[Path, str]:
         "# The scenarios that ship\n\nChoose one by its name, `--scenario brownout`. The format is "
         f"in [scenarios.md](../scenarios.md).\n\n{index}"
     )
+    page = DOCS / "scenarios.md"
+    found[page] = REFERENCE.sub(lambda _: reference(), page.read_text("utf-8"))
     return found
 
 
