@@ -9,6 +9,7 @@ from benchmarks.measure import show
 
 SUBJECTS = {
     "http": ("benchmarks.http_cost", "HTTP, memory backend, against a bare aiohttp handler"),
+    "console": ("benchmarks.console", "HTTP with the console open, against nobody looking"),
     "sqlite": ("benchmarks.sqlite_cost", "SQLite, against one commit per operation"),
     "start": ("benchmarks.start_cost", "Start, against a bare AppRunner"),
 }

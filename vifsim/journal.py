@@ -164,11 +164,10 @@ class Journal:
         self._number()
         return [entry_document(call) for call in calls]
 
-    def document(self, call: Call) -> dict[str, Any]:
-        """Return one entry as the control API shows it; `n` is 0 until its end is near."""
+    def number(self, call: Call) -> None:
+        """Let a call that has ended know its `n`: which arrival of its call key it was."""
         if call.outcome.ending is not None and not call.outcome.n:
             self._number()
-        return entry_document(call)
 
     def export(self, header: Mapping[str, Any]) -> Iterator[str]:
         """Yield the lines of an export, the header first."""

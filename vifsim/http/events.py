@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
+from vifsim.http.entries import EntryTexts
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 MOST_WAITING = 4096
 """Events that may wait for one listener; above this its oldest ones are dropped."""
 
-_SHARE = 20
+_SHARE = 100
 """Times that it took to make a document which pass before it is made again."""
 
 
@@ -116,6 +118,7 @@ class Feed:
         self._documents = documents
         self._clock = clock
         self._listeners: list[Listener] = []
+        self._entries = EntryTexts()
         self._due: dict[str, None] = {}
         self._teller: asyncio.Task[None] | None = None
 
@@ -153,7 +156,8 @@ class Feed:
         return item if isinstance(item, bytes) else self._entry(item)
 
     def _entry(self, call: Call) -> bytes:
-        return event_bytes("entry", self._journal.document(call))
+        self._journal.number(call)
+        return f"event: entry\ndata: {self._entries.text(call)}\n\n".encode()
 
     def _add(self, listener: Listener) -> None:
         if not self._listeners:
