@@ -372,3 +372,48 @@ def test_the_fixture_says_that_a_clock_of_ones_own_makes_no_sense(
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*has its own clock*"])
+
+
+# ── what a test asks ──
+
+
+@pytest.mark.vifsim(
+    scenario={
+        "version": 1,
+        "rules": [
+            {"match": "create_*", "first": 1, "status": 503, "retry_after": "10m"},
+            {"name": "lost", "match": "create_*", "first": 1, "at": "after_commit", "status": 503},
+        ],
+    }
+)
+async def test_a_simulator_on_the_loop_is_asked_as_a_cloud_is(
+    vifsim_autojump: Simulator, http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    path = f"/servers/{vifsim_autojump.server_id}/os-virtual-interfacesv2"
+    body = {"virtual_interface": {"network_id": vifsim_autojump.network_id}}
+    for _ in range(3):
+        await http.post(path, json=body, headers={"X-Auth-Token": vifsim_autojump.token})
+        await sleep(10 * MINUTE)
+
+    calls = vifsim_autojump.journal.calls("create_*", network="added_network")
+    calls.told([503, 503, 409]).exactly(3).waited_at_least(10 * MINUTE)
+    vifsim_autojump.effects.exactly_once("create_virtual_interface", server="web-1")
+    assert [gap.seq for gap in vifsim_autojump.journal.gaps()] == [2]
+    assert [look.rule for look in vifsim_autojump.explain(calls[1]) if look.fired] == ["lost"]
+    (interface,) = await vifsim_autojump.state.interfaces(network="added_network")
+    assert interface.server == "web-1"
+    with pytest.raises(AssertionError, match="told something else"):
+        (await vifsim_autojump.invariants()).told_is_true()
+    vifsim_autojump.journal.export(tmp_path / "journal.ndjson")
+    assert len((tmp_path / "journal.ndjson").read_text().splitlines()) == 4
+
+
+async def test_a_rule_can_be_added_on_the_loop_for_a_while(
+    vifsim_autojump: Simulator, http: httpx.AsyncClient
+) -> None:
+    with vifsim_autojump.rule(latency=HOUR, match="get_version") as rule:
+        await http.get("/v2.0", timeout=2 * HOUR)
+    await http.get("/v2.0")
+
+    assert (rule.id.startswith("r-"), vifsim_autojump.clock.now() // HOUR) == (True, 1)
+    assert [len(await vifsim_autojump.state.servers()), vifsim_autojump.journal.last] == [3, 2]

@@ -277,7 +277,7 @@ class JournalView(Records):
         from pathlib import Path as FilePath  # noqa: PLC0415 -- only an export needs it
 
         header = self._simulator.export_header()
-        lines: list[str] = self._run(lambda: list(self._simulator.journal.export(header)))
+        lines: list[str] = self._run(lambda: list(self._simulator.journal.lines(header)))
         FilePath(path).write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
@@ -545,9 +545,7 @@ class Cloud:
 
     def explain(self, entry: int | Mapping[str, Any]) -> list[Record]:
         """Return every rule's look at a call, by its entry or `seq`."""
-        seq = entry if isinstance(entry, int) else entry["seq"]
-        looks = self.call(lambda: self.simulator.explain(seq))["looks"]
-        return [Record(look) for look in looks]
+        return self.call(lambda: self.simulator.explain(entry))
 
     def scorecard(self) -> Scorecard:
         """Return how well the clients of this cloud have coped so far."""

@@ -169,7 +169,7 @@ class Journal:
         if call.outcome.ending is not None and not call.outcome.n:
             self._number()
 
-    def export(self, header: Mapping[str, Any]) -> Iterator[str]:
+    def lines(self, header: Mapping[str, Any]) -> Iterator[str]:
         """Yield the lines of an export, the header first."""
         yield json.dumps({"vifsim_journal": 1, **header, "dropped": self.dropped})
         self._number()

@@ -15,16 +15,17 @@ from aiohttp import web
 
 from vifsim import autojump
 from vifsim import backend as backends
+from vifsim.alongside import OpenJournal, OpenState, at_once
 from vifsim.backend import Change
 from vifsim.clock import SimClock
 from vifsim.errors import ControlFault, ScenarioError, UsageError
 from vifsim.exchange import Facts
+from vifsim.facade import AddedRule, Effects, Invariants, Record
 from vifsim.http.access import Access
 from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.control import PREFIX, Control
 from vifsim.http.edge import Edge
 from vifsim.http.serving import Everything, Runner, expect
-from vifsim.journal import Journal
 from vifsim.model import DEMO_DOCUMENT
 from vifsim.moments import Moment, Moments, apart
 from vifsim.recording import Recording, explained, merged_world, without_secrets
@@ -146,7 +147,8 @@ class Simulator:
         inner = backends.find(backend)(backend, clock=self.clock)
         self.faults: Faults = _decorated(inner, self.clock)
         self.backend: Backend = cast("Backend", self.faults)  # it is both: a decorator is a backend
-        self.journal = Journal(self.clock)
+        self.journal = OpenJournal(self)
+        self.state = OpenState(self)
         self.edge = Edge(self.backend, self.journal, self.clock)
         self.watchers: list[Callable[[str], None]] = []
         self._added: list[Rule] = []
@@ -466,6 +468,14 @@ class Simulator:
         self._changed("scenario")
         return made
 
+    def rule(self, **keys: Any) -> AddedRule:
+        """Add a rule, its keys and values as in a scenario; a number is seconds.
+
+        Raises:
+            UsageError: it is not sound.
+        """
+        return AddedRule(self, self.put_rule(keys, numbers_are_seconds=True).id, at_once)
+
     async def remove_rule(self, rule_id: str) -> None:
         """Remove any one rule; raises as `drop_rule`."""
         self.drop_rule(rule_id)
@@ -749,7 +759,12 @@ class Simulator:
 
     # ── explain ──
 
-    def explain(self, seq: int) -> dict[str, Any]:
+    def explain(self, entry: int | Mapping[str, Any]) -> list[Record]:
+        """Return every rule's look at a call, by its entry or `seq`; raises as below."""
+        seq = entry if isinstance(entry, int) else entry["seq"]
+        return [Record(look) for look in self.explain_document(seq)["looks"]]
+
+    def explain_document(self, seq: int) -> dict[str, Any]:
         """Return every rule's look at one call.
 
         Raises:
@@ -800,6 +815,15 @@ class Simulator:
                 for rule in self._ever_added.values()
             ],
         }
+
+    @property
+    def effects(self) -> Effects:
+        """What was committed so far."""
+        return Effects(self.journal.calls)
+
+    async def invariants(self) -> Invariants:
+        """Return what must hold whatever went wrong."""
+        return Invariants(self.journal.view(), await self.state.interfaces())
 
     # ── scorecard ──
 

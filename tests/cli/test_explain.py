@@ -148,7 +148,7 @@ async def test_an_export_carries_the_world_without_its_secrets(tmp_path: Path) -
     user = {"name": "ann", "password": "a-password", "api_key": "a-key", "token": "a-token"}
     world = {"tenants": [{"id": "1", "users": [user]}], "networks": [], "servers": []}
     async with Simulator(world={**world, "settings": {"profile": "live"}}) as simulator:
-        lines = list(simulator.journal.export(simulator.export_header()))
+        lines = list(simulator.journal.lines(simulator.export_header()))
 
     (tmp_path / "journal.ndjson").write_text("".join(f"{line}\n" for line in lines))
     recording = Recording.read(tmp_path / "journal.ndjson")

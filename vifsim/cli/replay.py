@@ -82,7 +82,7 @@ async def _play(
     async with simulator:
         code = await _client(command, {**os.environ, **simulator.env()}, limit)
         if export is not None:
-            lines = simulator.journal.export(simulator.export_header())
+            lines = simulator.journal.lines(simulator.export_header())
             _write(export, "".join(f"{line}\n" for line in lines))
         return code, simulator.journal.documents(simulator.journal)
 

@@ -52,8 +52,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Controls(Watching, Protocol):
     """What the control API needs of a simulator."""
 
-    journal: Journal
     watchers: list[Callable[[str], None]]
+
+    @property
+    def journal(self) -> Journal:
+        """What keeps the exchanges."""
+        ...
 
     @property
     def clock(self) -> Clock:
@@ -115,7 +119,7 @@ class Controls(Watching, Protocol):
         """Return how well clients have coped so far."""
         ...
 
-    def explain(self, seq: int) -> dict[str, Any]:
+    def explain_document(self, seq: int) -> dict[str, Any]:
         """Return every rule's look at one call."""
         ...
 
@@ -381,7 +385,7 @@ class Control:
 
     async def get_export(self, _: web.Request) -> web.Response:
         """Answer GET `journal/export`."""
-        lines = self._controls.journal.export(self._controls.export_header())
+        lines = self._controls.journal.lines(self._controls.export_header())
         return web.Response(
             body="".join(f"{line}\n" for line in lines).encode(),
             content_type="application/x-ndjson",
@@ -411,7 +415,7 @@ class Control:
         text = _item(request)
         if not (text.isascii() and text.isdigit() and len(text) < 19):
             raise ControlFault(404, f"no entry {text}")
-        return answer(self._controls.explain(int(text)))
+        return answer(self._controls.explain_document(int(text)))
 
     async def get_never_fired(self, _: web.Request) -> web.Response:
         """Answer GET `explain`."""
