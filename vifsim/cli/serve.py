@@ -9,6 +9,7 @@ import resource
 import shlex
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from vifsim.simulator import Simulator
 
 if TYPE_CHECKING:
     import argparse
+    from contextlib import AbstractContextManager
 
 DEFAULT_PORT = 8774
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -45,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speed", type=float, metavar="N", help="simulated seconds in a real one")
     parser.add_argument(
         "--env-file", type=Path, metavar="PATH", help="write the variables that a client needs"
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="show the calls as they come, on standard error"
     )
     parser.add_argument("--control-token", metavar="TOKEN", help="or VIFSIM_CONTROL_TOKEN")
     parser.add_argument(
@@ -124,11 +129,18 @@ async def _serve(simulator: Simulator, options: argparse.Namespace) -> int:
             )
         sys.stdout.write(f"vifsim ready at {simulator.url}\n")
         sys.stdout.flush()
-        await stopping.wait()
-        await simulator.drain(_DRAIN)
+        with _watching(simulator) if options.watch else nullcontext():
+            await stopping.wait()
+            await simulator.drain(_DRAIN)
     finally:
         await simulator.stop()
     return 0
+
+
+def _watching(simulator: Simulator) -> AbstractContextManager[object]:
+    from vifsim.cli.watch import Watch  # noqa: PLC0415 -- rich is slow to import
+
+    return Watch(simulator)
 
 
 def _on_signal(stopping: asyncio.Event) -> None:

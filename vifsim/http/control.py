@@ -33,6 +33,8 @@ from vifsim.http.asking import (
 )
 from vifsim.http.console import Console, Watching
 from vifsim.http.events import Feed
+from vifsim.http.har import har_document
+from vifsim.http.metrics import METRICS_TYPE, Metrics
 from vifsim.http.problem import answer, problem
 
 if TYPE_CHECKING:
@@ -210,6 +212,8 @@ class Control:
             "/clock/advance": {"POST": self.post_advance},
             "/journal": {"GET": self.get_journal, "DELETE": self.delete_journal},
             "/journal/export": {"GET": self.get_export},
+            "/journal/har": {"GET": self.get_har},
+            "/metrics": {"GET": self.get_metrics},
             "/scorecard": {"GET": self.get_scorecard},
             "/explain": {"GET": self.get_never_fired},
             "/explain/{seq}": {"GET": self.get_explain},
@@ -390,6 +394,20 @@ class Control:
             body="".join(f"{line}\n" for line in lines).encode(),
             content_type="application/x-ndjson",
         )
+
+    async def get_har(self, request: web.Request) -> web.Response:
+        """Answer GET `journal/har`."""
+        journal, clock = self._controls.journal, self._controls.clock
+        entries = journal.documents(journal)
+        return answer(har_document(entries, clock.utc(0.0), str(request.url.origin())))
+
+    async def get_metrics(self, _: web.Request) -> web.Response:
+        """Answer GET `metrics`."""
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": METRICS_TYPE})
+
+    @cached_property
+    def _metrics(self) -> Metrics:
+        return Metrics(self._controls.journal, self._controls.clock)
 
     async def get_openapi(self, _: web.Request) -> web.Response:
         """Answer GET `openapi.json`."""

@@ -103,7 +103,11 @@ _PROBLEM = {
     "content": {"application/problem+json": {"schema": shapes.ref("Problem")}},
 }
 
-_STREAMS = {"/journal/export": "application/x-ndjson", "/events": "text/event-stream"}
+_STREAMS = {
+    "/journal/export": "application/x-ndjson",
+    "/events": "text/event-stream",
+    "/metrics": "text/plain",
+}
 """Control calls that do not answer with one JSON document."""
 
 _CONTENT_TYPES: dict[str, str] = {"delete_network": "text/plain"}

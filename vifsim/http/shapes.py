@@ -375,6 +375,8 @@ CONTROL: dict[tuple[str, str], tuple[str, Shape | None, int, Shape | None]] = {
     ),
     ("DELETE", "/journal"): ("Forget all entries", None, 204, None),
     ("GET", "/journal/export"): ("The journal, a JSON object a line", None, 200, None),
+    ("GET", "/journal/har"): ("The journal as an HTTP Archive", None, 200, thing(log=ANYTHING)),
+    ("GET", "/metrics"): ("What has happened, in numbers for Prometheus", None, 200, None),
     ("GET", "/scorecard"): ("The verdict on the client", None, 200, ANYTHING),
     ("GET", "/explain"): (
         "The rules that never fired",

@@ -1,0 +1,161 @@
+"""`vifsim serve` as a process: what it prints, how it ends, and what it keeps."""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from rich.console import Console
+
+from vifsim.cli.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import ApiOf, MakeCloud
+
+WEB_1 = "3ffd4f3e-8ed2-4d6c-9f0b-5d1a6a6f0a01"
+WANTED = {"virtual_interface": {"network_id": "1f7920d3-0e63-4fec-a1cb-f7916671e8eb"}}
+VIFS = f"/servers/{WEB_1}/os-virtual-interfacesv2"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running `vifsim serve`."""
+
+    process: subprocess.Popen[str]
+    client: httpx.Client
+
+    def stop(self) -> tuple[int, str]:
+        """Ask it to end; return its exit code and what it wrote to standard error."""
+        self.client.close()
+        self.process.send_signal(signal.SIGTERM)
+        _, errors = self.process.communicate(timeout=30)
+        return self.process.returncode, errors
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[Served]:
+    """Run `vifsim serve` on a free port while the block runs."""
+    command = [sys.executable, "-m", "vifsim", "serve", "--port", "0", *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.fullmatch(r"vifsim ready at (http://127\.0\.0\.1:\d+)\n", line)
+        assert found, line
+        with httpx.Client(base_url=found[1], headers={"X-Auth-Token": "demo-token"}) as client:
+            try:
+                yield Served(process, client)
+            finally:
+                process.kill()
+
+
+def test_a_cloud_in_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
+    backend = ["--backend", f"sqlite:///{tmp_path}/demo.db"]
+    rule = {"match": "list_networks", "first": 3, "status": 503}
+    credentials = {"username": "demo", "password": "demo-password"}
+    with serving(*backend, "--scenario", "flaky-create") as first:
+        told = [first.client.post(VIFS, json=WANTED).status_code for _ in range(3)]
+        first.client.post("/_vifsim/rules", json=rule)
+        first.client.get("/os-networksv2")
+        login = first.client.post(
+            "/v2.0/tokens", json={"auth": {"passwordCredentials": credentials}}
+        )
+        token = login.json()["access"]["token"]["id"]
+        code, errors = first.stop()
+
+    with serving(*backend) as second:
+        listed = second.client.get(VIFS, headers={"X-Auth-Token": token})
+        scenario = second.client.get("/_vifsim/scenario").json()
+        again = [second.client.get("/os-networksv2").status_code for _ in range(3)]
+
+    assert (told, code, errors) == ([503, 503, 200], 0, "")
+    assert len(listed.json()["virtual_interfaces"]) == 3
+    assert scenario["name"] == "flaky-create"
+    assert [one["origin"] for one in scenario["rules"]] == ["added", "scenario"]
+    assert again == [503, 503, 200]
+
+
+def test_a_cloud_without_a_file_says_that_nothing_is_kept() -> None:
+    with serving() as served:
+        code, errors = served.stop()
+
+    assert code == 0
+    assert errors == "nothing is kept after the end: --backend sqlite:///demo.db keeps it\n"
+
+
+def test_a_call_under_way_is_answered_before_the_end() -> None:
+    with serving() as served:
+        served.client.post("/_vifsim/rules", json={"match": "list_networks", "latency": "1s"})
+        url = str(served.client.base_url) + "/os-networksv2"
+        asking = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import sys, httpx; print(httpx.get(sys.argv[1],"
+                " headers={'X-Auth-Token': 'demo-token'}).status_code)",
+                url,
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        while not served.client.get("/_vifsim/journal").json()["entries"]:
+            pass
+
+        code, _ = served.stop()
+
+        output, _ = asking.communicate(timeout=30)
+    assert (output, code) == ("200\n", 0)
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    with serving() as served:
+        served.client.post("/_vifsim/rules", json={"match": "list_networks", "hang": "forever"})
+        with pytest.raises(httpx.ReadTimeout):
+            served.client.get("/os-networksv2", timeout=0.2)
+        hanging = httpx.Client(base_url=served.client.base_url, timeout=0.2)
+        with pytest.raises(httpx.ReadTimeout):
+            hanging.get("/os-networksv2", headers={"X-Auth-Token": "demo-token"})
+
+        served.process.send_signal(signal.SIGTERM)
+        served.process.send_signal(signal.SIGTERM)
+
+        assert served.process.wait(timeout=30) in {0, 1}
+        hanging.close()
+
+
+def test_watched_without_a_terminal_each_call_is_a_line() -> None:
+    with serving("--watch", "--scenario", "flaky-create") as served:
+        served.client.post(VIFS, json=WANTED)
+        _, errors = served.stop()
+
+    (line,) = [line for line in errors.splitlines() if "create_virtual_interface" in line]
+    assert line.split()[0] == "1"
+    assert "nothing changed" in line
+    assert "told 503  rule " in line
+
+
+async def test_watched_on_a_terminal_it_is_a_table(make_cloud: MakeCloud, api_of: ApiOf) -> None:
+    cloud = await make_cloud()
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120, height=30)
+
+    with Watch(cloud, console) as watch:
+        await api_of(cloud).attach()
+        console.print(watch)
+
+    shown = screen.getvalue()
+    assert "create_virtual_interface" in shown
+    assert "virtual interface created" in shown
+    assert "1 calls, 0 decided by rules" in shown
