@@ -18,7 +18,7 @@ from rich.console import Console
 from vifsim.cli.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from tests.conftest import ApiOf, MakeCloud
@@ -44,7 +44,7 @@ class Served:
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[Served]:
+def serving(*options: str) -> Generator[Served, None, None]:
     """Run `vifsim serve` on a free port while the block runs."""
     command = [sys.executable, "-m", "vifsim", "serve", "--port", "0", *options]
     with subprocess.Popen(
@@ -99,16 +99,13 @@ def test_a_call_under_way_is_answered_before_the_end() -> None:
     with serving() as served:
         served.client.post("/_vifsim/rules", json={"match": "list_networks", "latency": "1s"})
         url = str(served.client.base_url) + "/os-networksv2"
+        program = (
+            "import sys, httpx\n"
+            "headers = {'X-Auth-Token': 'demo-token'}\n"
+            "print(httpx.get(sys.argv[1], headers=headers).status_code)"
+        )
         asking = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "import sys, httpx; print(httpx.get(sys.argv[1],"
-                " headers={'X-Auth-Token': 'demo-token'}).status_code)",
-                url,
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
+            [sys.executable, "-c", program, url], stdout=subprocess.PIPE, text=True
         )
         while not served.client.get("/_vifsim/journal").json()["entries"]:
             pass
