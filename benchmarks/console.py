@@ -33,7 +33,7 @@ def watching(address: str) -> Generator[str]:
     chromium = shutil.which("chromium")
     how = "a reader of its events" if chromium is None else "the page in Chromium"
     with TemporaryDirectory() as profile:
-        command = [sys.executable, "-c", _READER, f"{url}events?pace=60ms"]
+        command = [sys.executable, "-c", _READER, f"{url}events?pace=60ms&brief=true"]
         if chromium is not None:
             flags = ["--headless", "--no-sandbox", "--window-size=1280,800"]
             command = [chromium, *flags, f"--user-data-dir={profile}", "--remote-debugging-port=0"]

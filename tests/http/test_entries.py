@@ -55,6 +55,15 @@ def test_an_entry_as_text_is_its_document_as_json(call: Call, outcome: str) -> N
     assert EntryTexts().text(told) == json.dumps(entry_document(told))
 
 
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_a_brief_entry_is_a_part_of_the_whole(outcome: str) -> None:
+    told = replace(FULL, outcome=OUTCOMES[outcome])
+
+    brief = json.loads(EntryTexts().brief(told))
+
+    assert {key: entry_document(told)[key] for key in brief} == brief
+
+
 def test_headers_are_remembered_by_what_they_are() -> None:
     texts = EntryTexts()
 

@@ -212,12 +212,26 @@ async def test_the_stream_ends_when_the_simulator_stops(
         assert await stream.response.content.read() == b""
 
 
-@pytest.mark.parametrize("query", ["?pace=fast", "?pace=5", "?pace=2m", "?place=1s"])
+async def test_a_brief_entry_leaves_out_what_a_list_does_not_show(
+    http: aiohttp.ClientSession, cloud: Simulator, api: Api
+) -> None:
+    async with Stream.of(http, cloud, "?pace=20ms&brief=true") as stream:
+        await api.get("/limits")
+
+        entry = await stream.named("entry")
+
+    assert (entry["seq"], entry["operation"]) == (1, "get_limits")
+    assert "headers" not in entry
+
+
+@pytest.mark.parametrize(
+    "query", ["?pace=fast", "?pace=5", "?pace=2m", "?place=1s", "?brief=true", "?pace=1s&brief=1"]
+)
 async def test_a_wrong_pace_is_refused(api: Api, query: str) -> None:
     told = await api.get(f"/_vifsim/events{query}")
 
     assert told.status == 400
-    assert "pace" in told.json()["detail"]
+    assert told.json()["detail"].startswith(("pace", "unknown parameter place", "brief"))
 
 
 async def test_where_there_is_a_token_a_listener_must_bear_it(

@@ -178,6 +178,18 @@ def number(query: Mapping[str, str], key: str, default: int, least: int, most: i
     return int(text)
 
 
+def flag(query: Mapping[str, str], key: str) -> bool:
+    """Return a parameter that is true or false; left out, it is false.
+
+    Raises:
+        ControlFault: 400, it is neither.
+    """
+    given = query.get(key, "false")
+    if given not in {"true", "false"}:
+        raise ControlFault(400, f"{key} is true or false, not {given}")
+    return given == "true"
+
+
 def seconds(query: Mapping[str, str], key: str, default: float, *, most: float) -> float:
     """Return a parameter that is a duration such as 50ms, in seconds.
 

@@ -22,6 +22,7 @@ from vifsim.http.asking import (
     SITE_TYPES,
     check_query,
     check_type,
+    flag,
     journal_query,
     number,
     read_body,
@@ -418,9 +419,12 @@ class Control:
     async def get_events(self, request: web.Request) -> web.StreamResponse:
         """Answer GET `events`; a HEAD is answered with the headers alone."""
         pace = seconds(request.query, "pace", 0.0, most=60.0)
+        brief = flag(request.query, "brief")
+        if brief and not pace:
+            raise ControlFault(400, "brief goes with a pace, such as pace=60ms")
         if request.method == "HEAD":
             return web.Response(content_type="text/event-stream")
-        return await self._feed.stream(request, pace)
+        return await self._feed.stream(request, pace=pace, brief=brief)
 
     # ── explain ──
 
@@ -494,6 +498,6 @@ _QUERY_KEYS: Mapping[tuple[str, str], frozenset[str]] = {
         {"operation", "tenant", "server", "network", "outcome", "since", "limit"}
     ),
     ("PUT", "/scenario"): frozenset({"name"}),
-    ("GET", "/events"): frozenset({"pace"}),
+    ("GET", "/events"): frozenset({"pace", "brief"}),
 }
 """The parameters of the calls that take some."""

@@ -17,7 +17,7 @@ from vifsim.journal import decision_document
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vifsim.exchange import Answer, Call, Effect
+    from vifsim.exchange import Answer, Call, Effect, Outcome
 
 _REMEMBERED = 64
 
@@ -31,9 +31,6 @@ class EntryTexts:
     def text(self, call: Call) -> str:
         """Return an entry as the control API shows it."""
         outcome = call.outcome
-        decision = outcome.decision
-        decided = "null" if decision is None else json.dumps(decision_document(decision))
-        effects = ", ".join(map(_effect, outcome.effects)) if outcome.effects else ""
         return (
             f'{{"seq": {call.seq}, "id": {_text(call.id)}, '
             f'"operation": {_text(call.operation or "unknown")}, "method": {_text(call.method)}, '
@@ -44,9 +41,17 @@ class EntryTexts:
             f'"interface": {_text(call.interface)}, "body_digest": {_text(call.body_digest)}, '
             f'"n": {outcome.n}, "arrived": {round(call.arrived, 6)!r}, '
             f'"end": {_number(outcome.end)}, "real": {{"arrived": {round(call.real_arrived, 6)!r}, '
-            f'"end": {_number(outcome.real_end)}}}, "decision": {decided}, '
-            f'"effects": [{effects}], "committed": {"true" if outcome.effects else "false"}, '
-            f'"told": {_told(outcome.answer)}, "outcome": {_text(outcome.ending)}}}'
+            f'"end": {_number(outcome.real_end)}}}, {_outcome(outcome)}}}'
+        )
+
+    def brief(self, call: Call) -> str:
+        """Return what of an entry a list of calls shows: no headers, ids and digests."""
+        outcome = call.outcome
+        return (
+            f'{{"seq": {call.seq}, "operation": {_text(call.operation or "unknown")}, '
+            f'"server": {_text(call.server)}, "network": {_text(call.network)}, '
+            f'"arrived": {round(call.arrived, 6)!r}, "end": {_number(outcome.end)}, '
+            f"{_outcome(outcome)}}}"
         )
 
     def _headers_of(self, call: Call) -> str:
@@ -58,6 +63,17 @@ class EntryTexts:
         text = json.dumps(dict(call.headers))
         self._headers[id(call.headers)] = (call.headers, text)
         return text
+
+
+def _outcome(outcome: Outcome) -> str:
+    decision = outcome.decision
+    decided = "null" if decision is None else json.dumps(decision_document(decision))
+    effects = ", ".join(map(_effect, outcome.effects)) if outcome.effects else ""
+    return (
+        f'"decision": {decided}, "effects": [{effects}], '
+        f'"committed": {"true" if outcome.effects else "false"}, '
+        f'"told": {_told(outcome.answer)}, "outcome": {_text(outcome.ending)}'
+    )
 
 
 def _text(value: str | None) -> str:

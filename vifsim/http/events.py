@@ -122,8 +122,14 @@ class Feed:
         self._due: dict[str, None] = {}
         self._teller: asyncio.Task[None] | None = None
 
-    async def stream(self, request: web.Request, pace: float = 0.0) -> web.StreamResponse:
-        """Answer with events until the reader leaves or the simulator stops."""
+    async def stream(
+        self, request: web.Request, *, pace: float = 0.0, brief: bool = False
+    ) -> web.StreamResponse:
+        """Answer with events until the reader leaves or the simulator stops.
+
+        `pace` is the least time between two writes, in seconds; with one, `brief` leaves out of
+        the entries what a list of calls does not show.
+        """
         response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream",
@@ -138,7 +144,7 @@ class Feed:
             await response.write(b": listening\n\n")
             while not listener.closed:
                 items = await listener.take()
-                await response.write(b"".join(self._bytes(item) for item in items))
+                await response.write(b"".join(self._bytes(item, brief=brief) for item in items))
                 if pace:
                     await self._clock.pause(pace)
         finally:
@@ -152,8 +158,12 @@ class Feed:
         if self._teller is not None:
             self._teller.cancel()
 
-    def _bytes(self, item: bytes | Call) -> bytes:
-        return item if isinstance(item, bytes) else self._entry(item)
+    def _bytes(self, item: bytes | Call, *, brief: bool) -> bytes:
+        if isinstance(item, bytes):
+            return item
+        if brief:
+            return f"event: entry\ndata: {self._entries.brief(item)}\n\n".encode()
+        return self._entry(item)
 
     def _entry(self, call: Call) -> bytes:
         self._journal.number(call)

@@ -443,6 +443,6 @@ CONTROL_QUERIES: dict[tuple[str, str], dict[str, Shape]] = {
         "limit": {"type": "integer", "minimum": 1, "maximum": 10_000},
     },
     ("PUT", "/scenario"): {"name": TEXT},
-    ("GET", "/events"): {"pace": {"type": "string", "examples": ["50ms"]}},
+    ("GET", "/events"): {"pace": {"type": "string", "examples": ["50ms"]}, "brief": FLAG},
 }
 """The parameters of the control calls that take some."""

@@ -59,7 +59,7 @@ export async function ask(method, path, body = undefined, type = "application/js
 export async function listen(on, state) {
   for (;;) {
     try {
-      const response = await send("events?pace=60ms", { method: "GET" });
+      const response = await send("events?pace=60ms&brief=true", { method: "GET" });
       if (!response.ok) throw new Error(`events: ${response.status}`);
       await state(true);
       await read(response.body, on);

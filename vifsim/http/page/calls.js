@@ -165,9 +165,21 @@ async function act(button, doing) {
   button.disabled = false;
 }
 
+/** Return the whole entry: the stream tells only what the list shows. */
+async function whole(seq) {
+  const { entries: [entry] } = await ask("GET", `journal?since=${seq - 1}&limit=1`);
+  if (entry?.seq !== seq) throw new Error(`entry ${seq} is not in the journal any more`);
+  return entry;
+}
+
 export async function open(seq) {
-  const entry = store.entries.get(seq);
-  if (!entry) { toast(`entry ${seq} is not in the list any more`, true); return; }
+  let entry;
+  try {
+    entry = await whole(seq);
+  } catch (error) {
+    toast(error.message, true);
+    return;
+  }
   const dialog = $("detail");
   const how = fate(entry);
   const looks = h("div", {});
