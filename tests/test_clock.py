@@ -322,3 +322,23 @@ async def test_a_sleep_for_ever_ends_only_by_cancelling() -> None:
     await clock.advance(0)
 
     assert task.cancelled()
+
+
+@pytest.mark.parametrize("loop_of", ["asyncio", "uvloop"])
+def test_of_ten_thousand_sleeps_none_ends_early(loop_of: str) -> None:
+    make_loop = pytest.importorskip(loop_of).new_event_loop
+    early: list[float] = []
+
+    async def sleep(clock: SimClock, due: float) -> None:
+        await clock.sleep_until(due)
+        if (now := clock.now()) < due:
+            early.append(due - now)
+
+    async def sleep_often() -> None:
+        clock = SimClock()
+        await asyncio.gather(*(sleep(clock, 0.3 * number / 10_000) for number in range(10_000)))
+
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(sleep_often())
+
+    assert early == []

@@ -266,10 +266,7 @@ class Recording:
 
 def _added_rules(added: Iterable[Mapping[str, Any]], scenario: Scenario) -> tuple[Rule, ...]:
     phases = [phase.name for phase in scenario.phases]
-    return tuple(
-        replace(load_rule(item["rule"], phases=phases, numbers_are_seconds=True), id=item["id"])
-        for item in added
-    )
+    return tuple(replace(load_rule(item["rule"], phases=phases), id=item["id"]) for item in added)
 
 
 def _looks(entry: Mapping[str, Any]) -> list[Look]:

@@ -343,3 +343,47 @@ def test_what_two_scenarios_say_differently_is_refused(
         merge([scenario_of("one", **one), scenario_of("two", **two)])
 
     assert str(caught.value) == f"{what} is given twice and differently: in one and two"
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ({"latency": 0.25}, {"latency": "0.25s"}),
+        ({"latency": {"uniform": [1, 2.5]}}, {"latency": {"uniform": ["1s", "2.5s"]}}),
+        (
+            {"latency": {"lognormal": {"p50": 0.08, "p99": 1}}},
+            {"latency": {"lognormal": {"p50": "0.08s", "p99": "1s"}}},
+        ),
+        (
+            {"latency": {"quantiles": {"p50": 0.00001}}},
+            {"latency": {"quantiles": {"p50": "0.00001s"}}},
+        ),
+        (
+            {"status": 503, "retry_after": 60, "spread": 5, "first": 2},
+            {"status": 503, "retry_after": "60s", "spread": "5s", "first": 2},
+        ),
+        (
+            {"status": 503, "retry_after": {"date": 30}, "chance": 0.5},
+            {"status": 503, "retry_after": {"date": "30s"}, "chance": 0.5},
+        ),
+        ({"hang": 60, "nth": [1, 2]}, {"hang": "60s", "nth": [1, 2]}),
+        ({"hang": "forever", "between": [0, 9]}, {"hang": "forever", "between": ["0s", "9s"]}),
+        (
+            {"stale": 2, "flap": {"up": 1, "down": 4}},
+            {"stale": "2s", "flap": {"up": "1s", "down": "4s"}},
+        ),
+        ({"limit": "4/1m"}, {"limit": "4/1m"}),
+        (
+            {"capacity": {"workers": 2, "service": 0.1, "queue": 4}},
+            {"capacity": {"workers": 2, "service": "0.1s", "queue": 4}},
+        ),
+    ],
+    ids=str,
+)
+def test_a_rule_with_bare_numbers_is_kept_as_a_scenario_writes_it(
+    given: dict[str, Any], written: dict[str, Any]
+) -> None:
+    rule = load_rule(given, numbers_are_seconds=True)
+
+    assert rule.source == written
+    assert load_rule(written) == rule

@@ -340,6 +340,8 @@ class RetryAfterFormsSchema(Strict):
 class RetryAfterWord(Value[RetryAfterRule | None]):
     """`auto`, `none`, or a duration."""
 
+    takes_seconds = True
+
     def _read(self, value: object) -> RetryAfterRule | None:
         if value == "auto":
             return RetryAfterRule(kind="auto")

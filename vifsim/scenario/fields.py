@@ -192,6 +192,8 @@ class Value(fields.Field[T], Generic[T]):
     """A field that says in `_read` what it takes; `doc` becomes its description."""
 
     shape: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    takes_seconds: ClassVar[bool] = False
+    """Whether a bare number, where one may stand, is a duration."""
 
     def __init__(
         self,
@@ -406,6 +408,7 @@ class Duration(Value[float]):
     """A duration with its unit; read as seconds."""
 
     shape = MappingProxyType({"type": "string", "example": "250ms"})
+    takes_seconds = True
 
     def __init__(self, doc: str = "", *, above_zero: bool = False, **common: Any) -> None:
         super().__init__(doc, **common)
@@ -570,3 +573,35 @@ class Either(Value[T]):
             return cast("T", instance(self.long).load(cast("Any", value)))
         read = self.short.read(value)
         return self.make(read) if self.make else cast("T", read)
+
+
+# ── bare numbers ─────────────────────────────────────────────────────────────────────────────────
+
+
+def with_units(schema: type[Strict], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sound data whose bare numbers are seconds as a scenario writes them."""
+    known = {field.data_key or name: field for name, field in _fields_of(schema).items()}
+    return {key: _with_unit(known[key], value) for key, value in data.items()}
+
+
+def _fields_of(schema: type[Strict]) -> dict[str, Any]:
+    return dict(cast("Any", instance(schema)).fields)
+
+
+def _with_unit(field: Any, value: Any) -> Any:
+    known: Any = field  # which keeps its parts when the match narrows it
+    match field:
+        case Either():
+            inner = isinstance(value, Mapping)
+            return _with_unit(fields.Nested(known.long) if inner else known.short, value)
+        case ListOf() if isinstance(value, list):
+            items: list[Any] = value
+            return [_with_unit(known.item, item) for item in items]
+        case Table():
+            return {key: _with_unit(known.item, item) for key, item in value.items()}
+        case fields.Nested():
+            return with_units(type(known.schema), value)
+        case Value() if known.takes_seconds and is_number(value):
+            return f"{value:.9f}".rstrip("0").rstrip(".") + "s"
+        case _:
+            return value

@@ -16,7 +16,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
 
 from vifsim.errors import ScenarioError, UsageError
-from vifsim.scenario.fields import bare_numbers, did_you_mean, load_with
+from vifsim.scenario.fields import bare_numbers, did_you_mean, load_with, with_units
 from vifsim.scenario.rule_schema import MatchSchema, RuleIds, RuleSchema, rule_of
 from vifsim.scenario.scenario_schema import (
     VERSION,
@@ -169,7 +169,8 @@ def load_rule(
     flaws += added_rule_flaws(given, set(existing_ids), set(phases))
     if flaws:
         raise ScenarioError(source, problems_of(document, flaws))
-    return rule_of(data, id=RuleIds(existing_ids).of(given), source=given, origin="added")
+    source_of = with_units(RuleSchema, given) if numbers_are_seconds else given
+    return rule_of(data, id=RuleIds(existing_ids).of(source_of), source=source_of, origin="added")
 
 
 # ── several ──────────────────────────────────────────────────────────────────────────────────────
