@@ -45,17 +45,18 @@ FORMS: dict[type, str] = {
 
 def form_of(field: Any) -> str:
     """Return how the value of a field is written."""
+    known = field  # which keeps its parts when the match narrows it
     match field:
         case fields.Choice():
-            return ", ".join(f"`{choice}`" for choice in field.choices)
+            return ", ".join(f"`{choice}`" for choice in known.choices)
         case fields.Either():
-            return f"{form_of(field.short)}, or {_link(field.long)}"
+            return f"{form_of(known.short)}, or {_link(known.long)}"
         case fields.ListOf():
-            return _form_of_list(field)
+            return _form_of_list(known)
         case plain.List():
-            return f"list of: {form_of(field.inner)}"
+            return f"list of: {form_of(known.inner)}"
         case plain.Nested():
-            return _link(type(field.schema))
+            return _link(known.schema.__class__)
         case _:
             kinds = (form for kind, form in FORMS.items() if isinstance(field, kind))
             return next(kinds, "mapping" if isinstance(field, fields.Table) else "text")
@@ -79,16 +80,17 @@ def _link(schema: type[Any]) -> str:
 
 def _inner(field: Any) -> Iterator[type[Any]]:
     """Yield the schemas that a field's value may be read by."""
+    known = field
     match field:
         case fields.Either():
-            yield from _inner(field.short)
-            yield field.long
+            yield from _inner(known.short)
+            yield known.long
         case fields.ListOf():
-            yield from _inner(field.item)
+            yield from _inner(known.item)
         case plain.List():
-            yield from _inner(field.inner)
+            yield from _inner(known.inner)
         case plain.Nested():
-            yield type(field.schema)
+            yield known.schema.__class__
         case _:
             return
 

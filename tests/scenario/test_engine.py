@@ -786,8 +786,8 @@ def test_explain_says_for_each_rule_why_and_leaves_the_state_alone() -> None:
         ("up", "flap", "the square wave is up"),
         ("rare", "chance", "the draw is not below the chance"),
         ("tight", "count", "call 1 of the 4 that its window allows"),
-        ("slow", None, "fired: latency"),
-        ("down", None, "fired: status"),
+        ("slow", None, "fired: latency 1s"),
+        ("down", None, "fired: status 503"),
         ("never", "not_reached", "an earlier rule decided"),
     ]
 

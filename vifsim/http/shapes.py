@@ -245,7 +245,9 @@ ANSWERS: dict[str, tuple[int, Shape | None]] = {
 # ── the control API ──────────────────────────────────────────────────────────────────────────────
 
 _PROBLEM_PLACE = thing({"line": WHOLE, "column": WHOLE, "hint": TEXT}, at=TEXT, detail=TEXT)
-_CLOCK = thing(mode={"enum": ["real", "scaled", "manual"]}, speed=NUMBER, now=NUMBER, utc=TIME)
+_CLOCK = thing(
+    mode={"enum": ["real", "scaled", "manual", "autojump"]}, speed=NUMBER, now=NUMBER, utc=TIME
+)
 _MODE = {"mode": {"enum": ["real", "scaled", "manual"]}}
 _TEXT_OR_NULL: Shape = {"type": ["string", "null"]}
 _MOMENTS = {"arrived": NUMBER, "end": {"type": ["number", "null"]}}

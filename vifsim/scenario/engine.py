@@ -381,13 +381,21 @@ def _told(item: CompiledRule, facts: Facts, look: Look | None) -> Look:
     return Look(rule.id, "match", detail=failure)
 
 
+def _deed(rule: Rule) -> str:
+    """Return what a rule does where it fires, as its scenario says it."""
+    key = rule.fault.key
+    written = rule.source.get(key, True)
+    deed = key if written is True else f"{key} {written}"
+    return f"{deed}, after the effect" if rule.at == "after_commit" else deed
+
+
 def _detail(rule: Rule, look: Look) -> str:
     number = look.number
     count = f"call number {number} of its count"
     if look.bound is not None:
         count = f"call {number} of the {look.bound} that its window allows"
     texts = {
-        None: f"fired: {rule.fault.key}",
+        None: f"fired: {_deed(rule)}",
         "window": f"scenario time is {number} s, outside the rule's window",
         "count": count,
         "flap": "the square wave is up",

@@ -595,12 +595,11 @@ def _with_unit(field: Any, value: Any) -> Any:
             inner = isinstance(value, Mapping)
             return _with_unit(fields.Nested(known.long) if inner else known.short, value)
         case ListOf() if isinstance(value, list):
-            items: list[Any] = value
-            return [_with_unit(known.item, item) for item in items]
+            return [_with_unit(known.item, item) for item in cast("list[object]", value)]
         case Table():
             return {key: _with_unit(known.item, item) for key, item in value.items()}
         case fields.Nested():
-            return with_units(type(known.schema), value)
+            return with_units(known.schema.__class__, value)
         case Value() if known.takes_seconds and is_number(value):
             return f"{value:.9f}".rstrip("0").rstrip(".") + "s"
         case _:
