@@ -58,14 +58,18 @@ class Ending:
     left_behind: int
 
 
-def check_command(command: Sequence[str]) -> None:
+def check_command(command: Sequence[str], asked_by: str = "chaos") -> None:
     """Check that a command can be started.
+
+    Args:
+        command: program and arguments.
+        asked_by: whose command it is, for the hint.
 
     Raises:
         UsageError: there is none, or no such program.
     """
     if not command:
-        raise UsageError("which command? vifsim chaos -- COMMAND")
+        raise UsageError(f"which command? vifsim {asked_by} -- COMMAND")
     program = command[0]
     if shutil.which(program) is not None:
         return

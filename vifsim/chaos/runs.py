@@ -85,13 +85,22 @@ class Finished:
         ]
 
 
-async def run_one(order: Order, clock: Clock) -> Finished:
+async def run_one(
+    order: Order, clock: Clock, scenario: Mapping[str, Any] | None = None
+) -> Finished:
     """Run the clients of one order to their end against a cloud of their own.
+
+    Args:
+        order: what to run.
+        clock: real time.
+        scenario: instead of the one that the order names, where it is in no file.
 
     Raises:
         UsageError: the scenario or the command is wrong.
     """
-    simulator = Simulator(scenario=order.scenario, seed=order.seed, world=_world_for(order.clients))
+    simulator = Simulator(
+        scenario=scenario or order.scenario, seed=order.seed, world=_world_for(order.clients)
+    )
     if not simulator.scenario.hold:
         simulator.scenario = replace(simulator.scenario, hold=HOLD)
     if order.clients > 1 and "tenants" in simulator.scenario.world:

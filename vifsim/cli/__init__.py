@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "demo": "watch a careful client meet a careless cloud",
     "serve": "run a simulated cloud until it is stopped",
     "chaos": "run a client against clouds that misbehave, and judge it",
+    "hunt": "search for the smallest schedule of faults that breaks a client",
     "scenarios": "list, show, check and plan scenarios",
     "scorecard": "say how well the client of an exported journal copes",
     "replay": "run another build of a client against the decisions of a recorded run",

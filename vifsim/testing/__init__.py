@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vifsim.testing.differential import Difference, diff
+    from vifsim.testing.hunting import HuntResult, hunt
     from vifsim.testing.machine import backend_machine
 
-__all__ = ["Difference", "backend_machine", "diff"]
+__all__ = ["Difference", "HuntResult", "backend_machine", "diff", "hunt"]
 
 _HOMES = {
     "Difference": "differential",
+    "HuntResult": "hunting",
     "diff": "differential",
+    "hunt": "hunting",
     "backend_machine": "machine",
 }
 
