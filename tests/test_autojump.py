@@ -417,3 +417,20 @@ async def test_a_rule_can_be_added_on_the_loop_for_a_while(
 
     assert (rule.id.startswith("r-"), vifsim_autojump.clock.now() // HOUR) == (True, 1)
     assert [len(await vifsim_autojump.state.servers()), vifsim_autojump.journal.last] == [3, 2]
+
+
+@pytest.mark.vifsim(
+    scenario={
+        "version": 1,
+        "rules": [{"match": "create_*", "first": 2, "status": 503, "retry_after": "10m"}],
+    }
+)
+async def test_the_scorecard_judges_waits_of_hours_that_took_no_time(
+    vifsim_autojump: Simulator, http: httpx.AsyncClient
+) -> None:
+    client = PatientClient(http, vifsim_autojump)
+    await client.log_in()
+
+    await client.attach(vifsim_autojump.network_id)
+
+    vifsim_autojump.scorecard().require("retry_after_honoured", "transient_retried")

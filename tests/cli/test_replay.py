@@ -11,6 +11,7 @@ import requests
 
 from vifsim.cli import main
 from vifsim.replay import parting
+from vifsim.simulator import Simulator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,6 +160,24 @@ def test_rules_that_were_added_and_removed_decide_again(
 
     assert code == 0
     assert capfd.readouterr().err == "[503, 200]\n"
+
+
+def test_a_world_that_was_given_in_python_is_there_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    user = {"name": "ann", "password": "a-password", "token": "a-token"}
+    world = {
+        "tenants": [{"id": "77", "users": [user]}],
+        "networks": [{"label": "mine", "cidr": "10.0.0.0/24"}],
+        "servers": [{"name": "only"}],
+    }
+    with Simulator(world=world, scenario=SCENARIO) as cloud:
+        file = record(cloud, tmp_path / "journal.ndjson", ASKED)
+
+    code = main(["replay", str(file), *client(*ASKED)])
+
+    assert code == 0
+    assert capfd.readouterr().err == "[200, 503, None, 409, 200]\n"
 
 
 def test_a_client_that_stays_away_is_told_so(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
