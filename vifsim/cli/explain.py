@@ -60,6 +60,7 @@ def looks(document: Mapping[str, Any]) -> Iterator[str]:
         detail = look["detail"]
         if not isinstance(detail, str):
             detail = f"the draw {detail['draw']} is not below {detail['threshold']}"
+        detail = detail.removeprefix("fired: ")
         verdict = "fired" if look["fired"] else f"no: {look['stopped_at'].replace('_', ' ')}"
         yield f"{look['rule']:{width}}  {verdict:15}  {detail}"
 
@@ -72,5 +73,9 @@ def never_fired(document: Mapping[str, Any]) -> Iterator[str]:
     width = max((len(item["rule"]) for item in found), default=0)
     for item in found:
         stops = sorted(item["stopped_at"].items(), key=lambda stop: -stop[1])
-        told = ", ".join(f"{name.replace('_', ' ')} {number} times" for name, number in stops)
+        told = ", ".join(f"{name.replace('_', ' ')} {_times(number)}" for name, number in stops)
         yield f"{item['rule']:{width}}  never fired; stopped by: {told or 'no call came'}"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
