@@ -1,0 +1,81 @@
+"""Each recipe passes as it stands on its page, in a folder that holds nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
+FILE = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+RUNS = {
+    "without a setting": (
+        (
+            "test_with_requests.py test_with_httpx.py "
+            "test_with_unittest.py test_with_async_unittest.py"
+        ),
+        4,
+    ),
+    "node": ("node", 1),
+    "strict": ("strict", 1),
+    "auto": ("auto", 1),
+    "pytest-aiohttp": ("plugin", 1),
+    "xdist": ("-n 2 xdist", 8),
+}
+"""What pytest is given in one run, by a name for it, and how many tests it holds."""
+
+QUICK = ("-p", "no:cacheprovider", "-p", "no:schemathesis")
+"""What no recipe uses and takes longer to load than a recipe takes."""
+
+STRICT = (
+    "-Werror::ResourceWarning",
+    "-Werror::pytest.PytestUnraisableExceptionWarning",
+    "-Werror::pytest.PytestUnhandledThreadExceptionWarning",
+)
+"""A suite that is as strict stays green."""
+
+ELSEWHERE = {"nova"}
+"""Needs a client's own environment: tests/clients runs it."""
+
+
+@pytest.fixture
+def recipes(tmp_path: Path) -> Path:
+    """A folder with all files of the page."""
+    for name, text in FILE.findall(PAGE.read_text("utf-8")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_recipe_passes(name: str, recipes: Path) -> None:
+    if name == "node" and shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    arguments, number = RUNS[name]
+
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *QUICK, *STRICT, *arguments.split()],
+        cwd=recipes,
+        env={key: value for key, value in os.environ.items() if "PYTEST" not in key},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert f"{number} passed" in run.stdout
+
+
+def test_no_recipe_is_left_out(recipes: Path) -> None:
+    run = {argument for arguments, _ in RUNS.values() for argument in arguments.split()}
+
+    there = {path.relative_to(recipes).parts[0] for path in recipes.rglob("test_*.py")}
+
+    assert there - run == ELSEWHERE
