@@ -1,0 +1,29 @@
+"""The fixtures under each Python and each release of pytest's plugins that users have.
+
+`nox` runs the small suite of tests/matrix with every interpreter that this machine has and passes
+over those that it has not; `nox -l` lists the sessions. Our own suite runs on pytest 9 only.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.error_on_missing_interpreters = False
+nox.options.default_venv_backend = "venv"
+
+PYTHONS = ("3.11", "3.12", "3.13")
+RELEASES = {
+    "pytest8": ("pytest == 8.*", "pytest-asyncio == 0.26.*", "pytest-aiohttp == 1.0.*"),
+    "pytest9": ("pytest == 9.*", "pytest-asyncio == 1.*", "pytest-aiohttp == 1.1.*"),
+}
+SUITE = ("-c", "tests/matrix/pytest.ini", "tests/matrix")
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("release", [nox.param(name, id=name) for name in RELEASES])
+def fixtures(session: nox.Session, release: str) -> None:
+    """Run the small suite in both modes of pytest-asyncio, at once and under pytest-xdist."""
+    session.install(".", "pytest-xdist >= 3.6", *RELEASES[release])
+    for mode in ("strict", "auto"):
+        session.run("pytest", "-q", f"--asyncio-mode={mode}", *SUITE, *session.posargs)
+    session.run("pytest", "-q", "-n", "2", *SUITE)
