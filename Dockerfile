@@ -7,7 +7,8 @@ FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /data --create-home vifsim
 COPY --from=build /opt/vifsim /opt/vifsim
 ENV PATH=/opt/vifsim/bin:$PATH PYTHONUNBUFFERED=1
-USER vifsim
+# A number, so that a host that knows no such name can still tell that it is not root.
+USER 10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8774

@@ -25,7 +25,7 @@ from vifsim.http.access import Access
 from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.control import PREFIX, Control
 from vifsim.http.edge import Edge
-from vifsim.http.serving import Everything, Runner, expect
+from vifsim.http.serving import Everything, Runner, expect, why
 from vifsim.model import DEMO_DOCUMENT
 from vifsim.moments import Moment, Moments, apart
 from vifsim.recording import Recording, explained, merged_world, without_secrets
@@ -203,10 +203,7 @@ class Simulator:
         try:
             await site.start()
         except OSError as exc:
-            why = os.strerror(exc.errno) if exc.errno else str(exc)
-            raise UsageError(
-                f"cannot listen on {self._host}:{self._port}: {why} (--port 0 takes a free one)"
-            ) from exc
+            raise UsageError(f"cannot listen on {self._host}:{self._port}: {why(exc)}") from exc
         address = runner.addresses[0]
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         self.url = f"http://{host}:{address[1]}"

@@ -213,7 +213,7 @@ def check_place(path: Path) -> None:
     except OSError as exc:
         raise _cannot_write(path, exc) from exc
     if not stat.S_ISREG(found.st_mode):
-        raise BackendError(f"{path} is no file (name a file, as in sqlite:///{path.name}/demo.db)")
+        raise BackendError(f"{path} is no file (name a file, as in sqlite:///{path / 'demo.db'})")
 
 
 def is_blank(path: Path) -> bool:

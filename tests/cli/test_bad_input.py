@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sqlite3
 from contextlib import closing
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
 from vifsim.cli import COMMANDS, main
+from vifsim.simulator import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +70,19 @@ def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         ("amend set_status", "give --url http://HOST:PORT or set VIFSIM_URL"),
         ("amend set_status --url http://127.0.0.1:1", "is `vifsim serve` running?"),
         ("snapshot save x --url http://127.0.0.1:1", "is `vifsim serve` running?"),
+        ("snapshot save x --url http://[bad", "http://[bad is no URL of a simulator: give --url"),
+        ("amend set_status --url localhost:8774", "localhost:8774 is no URL of a simulator: give"),
+        ("snapshot load /none", "cannot load /none: No such file or directory"),
+        ("serve --host no.such.invalid --control-token x", "there is no such host (--host takes"),
+        ("serve --host 192.0.2.1 --control-token x", "(--host takes an address of this machine)"),
+        ("serve --backend sqlite:///.", "name a file, as in sqlite:///demo.db)"),
+        ("explain 3 --journal /none", "cannot read /none: No such file or directory"),
+        ("explain first", "argument ENTRY: invalid int value: 'first'"),
+        ("replay /none -- ls", "cannot read /none: No such file or directory"),
+        ("chaos -- no-such-program", "cannot start no-such-program: there is no such program"),
+        ("hunt", "which command? vifsim hunt -- COMMAND"),
+        ("backends more", "unrecognized arguments: more"),
+        ("demo --keeps=1", "vifsim demo --help"),
         ("openapi more", "unrecognized arguments: more"),
     ],
 )
@@ -123,6 +139,73 @@ def test_the_database_of_another_program_is_told_and_left_alone(told: Told, tmp_
     assert errors == f"vifsim: {path} is the database of another program (use another file)\n"
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+
+
+@pytest.mark.parametrize("damage", ["newer", "damaged", "locked"])
+def test_a_database_that_cannot_be_used_is_told_with_its_cure(
+    told: Told, tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "demo.db"
+    asyncio.run(_fill(path))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        match damage:
+            case "newer":
+                other.execute("PRAGMA user_version = 99")
+            case "locked":
+                other.execute("PRAGMA locking_mode = EXCLUSIVE")
+                other.execute("BEGIN EXCLUSIVE")
+            case _:
+                path.write_bytes(path.read_bytes()[: 4096 * 3])
+
+        errors = told("serve", "--port", "0", "--backend", f"sqlite:///{path}")
+
+    cures = {
+        "newer": "was written by a newer vifsim (schema 99); upgrade vifsim",
+        "damaged": "(restore a copy, or remove the file)",
+        "locked": "is locked by another program",
+    }
+    assert errors.startswith(f"vifsim: {path} ")
+    assert cures[damage] in errors
+    assert errors.count("\n") == 1
+
+
+async def _fill(path: Path) -> None:
+    async with Simulator(backend=f"sqlite:///{path}"):
+        pass
+
+
+def test_a_snapshot_that_is_none_is_told_before_anybody_is_asked(
+    told: Told, tmp_path: Path
+) -> None:
+    path = tmp_path / "stage.json"
+    path.write_bytes(b"\xff\xfe")
+
+    errors = told("snapshot", "load", str(path), "--url", "http://127.0.0.1:1")
+
+    hint = f"(vifsim snapshot save {path} writes one)"
+    assert errors == f"vifsim: {path} is no snapshot: it is not JSON {hint}\n"
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0\r\n", b"HTTP/1.0 200 OK\r\n\r\n<html>"])
+def test_whoever_answers_and_is_no_simulator_is_told(told: Told, answer: bytes) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        port = listening.getsockname()[1]
+        other = Thread(target=_answer_once, args=(listening, answer))
+        other.start()
+
+        errors = told("explain", "1", "--url", f"http://127.0.0.1:{port}")
+
+        other.join()
+    assert (
+        errors == f"vifsim: what answers at http://127.0.0.1:{port} is no simulator (see --url)\n"
+    )
+
+
+def _answer_once(listening: socket.socket, answer: bytes) -> None:
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(answer)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 import signal
@@ -155,4 +156,37 @@ async def test_watched_on_a_terminal_it_is_a_table(make_cloud: MakeCloud, api_of
     shown = screen.getvalue()
     assert "create_virtual_interface" in shown
     assert "virtual interface created" in shown
-    assert "1 calls, 0 decided by rules" in shown
+    assert "calls 1   decided by rules 0   under way 0" in shown
+
+
+async def test_watched_a_call_without_an_end_is_shown_as_such(
+    make_cloud: MakeCloud, api_of: ApiOf
+) -> None:
+    cloud = await make_cloud()
+    await cloud.add_rule({"match": "list_networks", "hang": "forever"})
+    begun = asyncio.Event()
+    cloud.journal.listeners.append(lambda _: begun.set())
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30)
+
+    with Watch(cloud, console) as watch:
+        asking = asyncio.ensure_future(api_of(cloud).get("/os-networksv2"))
+        await begun.wait()
+        with console.capture() as captured:
+            console.print(watch)
+        asking.cancel()
+
+    assert "under way" in captured.get().split("list_networks")[1]
+
+
+async def test_watched_a_path_that_is_none_is_shown_as_it_was_asked(
+    make_cloud: MakeCloud, api_of: ApiOf
+) -> None:
+    cloud = await make_cloud()
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30)
+
+    with Watch(cloud, console) as watch:
+        await api_of(cloud).get("/nothing-here")
+        with console.capture() as captured:
+            console.print(watch)
+
+    assert "GET /nothing-here" in captured.get()

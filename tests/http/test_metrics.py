@@ -62,6 +62,21 @@ async def test_latency_counts_on_the_clock_and_not_as_the_backends(
     assert found["vifsim_clock_seconds[]"] >= 20
 
 
+async def test_a_fast_clock_does_not_hide_what_the_backend_took(
+    make_cloud: MakeCloud, api_of: ApiOf
+) -> None:
+    cloud = await make_cloud(clock="scaled", speed=1000.0)
+    await cloud.add_rule({"match": "list_networks", "latency": "20s"})
+    api = api_of(cloud)
+
+    await api.get("/os-networksv2")
+
+    found = await samples(api)
+    label = "[('operation', 'list_networks')]"
+    assert found[f"vifsim_call_seconds_sum{label}"] >= 20
+    assert 0 < found[f"vifsim_backend_seconds_sum{label}"] < 20
+
+
 async def test_without_the_extra_the_cure_is_named(
     cloud: Simulator, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vifsim.cli import remote
 from vifsim.errors import UsageError
@@ -27,14 +27,25 @@ def run(options: argparse.Namespace) -> int:
         UsageError: the file cannot be read or written; nobody answers; the simulator refuses.
     """
     path: Path = options.file
-    try:
-        if options.action == "save":
-            document = remote.ask(options, "GET", "snapshot")
-            path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-        else:
-            remote.ask(options, "PUT", "snapshot", json.loads(path.read_text("utf-8")))
-    except OSError as exc:
-        raise UsageError(f"cannot {options.action} {path}: {exc.strerror}") from exc
-    except ValueError as exc:
-        raise UsageError(f"{path} is no snapshot: {exc}") from exc
+    if options.action == "save":
+        _write(path, remote.ask(options, "GET", "snapshot"))
+    else:
+        remote.ask(options, "PUT", "snapshot", _read(path))
     return 0
+
+
+def _write(path: Path, document: Any) -> None:
+    try:
+        path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    except OSError as exc:
+        raise UsageError(f"cannot save {path}: {exc.strerror}") from exc
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise UsageError(f"cannot load {path}: {exc.strerror}") from exc
+    except ValueError as exc:
+        hint = f"vifsim snapshot save {path} writes one"
+        raise UsageError(f"{path} is no snapshot: it is not JSON ({hint})") from exc

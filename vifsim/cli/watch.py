@@ -72,10 +72,10 @@ class Watch:
         for name, justify in (("", "right"), ("at", "right"), ("call", "left")):
             table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
         table.add_column("who", no_wrap=True)
-        table.add_column("what really happened")
+        table.add_column("what really happened", no_wrap=True)
         table.add_column("told", justify="right")
         table.add_column("ms", justify="right")
-        table.add_column("rule", style="magenta")
+        table.add_column("rule", style="magenta", no_wrap=True)
         for call in list(self._calls):
             table.add_row(*_row(entry_document(call)))
         if not self._calls:
@@ -88,8 +88,8 @@ class Watch:
             ("vifsim ", "bold"),
             simulator.url,
             (f"   scenario {simulator.scenario.name}", "cyan"),
-            f"   {self._ended} calls, {self._decided} decided by rules, ",
-            f"{simulator.journal.under_way} under way   clock {simulator.clock.now():.1f} s",
+            f"   calls {self._ended}   decided by rules {self._decided}   ",
+            f"under way {simulator.journal.under_way}   clock {simulator.clock.now():.1f} s",
         )
 
 
@@ -101,7 +101,7 @@ def _row(entry: dict[str, Any]) -> tuple[Text | str, ...]:
     return (
         Text(str(entry["seq"]), style="dim"),
         f"{entry['arrived']:.2f}",
-        Text(entry["operation"], style="bold"),
+        _asked(entry),
         entry["user"] or "-",
         Text(happened(entry), style="green" if entry["effects"] else "dim"),
         Text(told, style=style),
@@ -110,10 +110,18 @@ def _row(entry: dict[str, Any]) -> tuple[Text | str, ...]:
     )
 
 
+def _asked(entry: dict[str, Any]) -> Text:
+    """Return a call's operation, or where there is none, what was asked for."""
+    if entry["operation"] != "unknown":
+        return Text(entry["operation"], style="bold")
+    return Text(f"{entry['method']} {entry['path']}", style="dim")
+
+
 def happened(entry: dict[str, Any]) -> str:
-    """Return what a call did to the cloud, in a few words."""
+    """Return what a call did to the cloud, or has done so far, in a few words."""
     done = [f"{effect['object'].replace('_', ' ')} {effect['kind']}" for effect in entry["effects"]]
-    return ", ".join(done) or "nothing changed"
+    nothing = "under way" if entry["outcome"] is None else "nothing changed"
+    return ", ".join(done) or nothing
 
 
 def _told(entry: dict[str, Any]) -> str:

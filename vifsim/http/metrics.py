@@ -42,6 +42,7 @@ class Metrics:
             raise ControlFault(501, text) from exc
         self._client = prometheus_client
         self._journal = journal
+        self._clock = clock
         self._registry: CollectorRegistry = prometheus_client.CollectorRegistry()
         self._calls = self._counter(
             "vifsim_calls", "Calls that have ended.", "operation", "status", "outcome"
@@ -92,7 +93,7 @@ class Metrics:
         added = 0.0
         decision = outcome.decision
         if decision is not None:
-            added = decision.delay_before + decision.delay_after
+            added = self._clock.client_seconds(decision.delay_before + decision.delay_after)
             if decision.by is not None:
                 self._faults.labels(decision.by, operation).inc()
         for effect in outcome.effects:
