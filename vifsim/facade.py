@@ -20,7 +20,7 @@ from vifsim.model import OPERATIONS
 from vifsim.scenario.matching import fits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -285,11 +285,24 @@ def _is_gap(entry: Record) -> bool:
     """Return whether what a client was told is not what happened."""
     if entry["outcome"] is None:
         return False
+    if entry["committed"]:
+        return not _was_told(entry)
+    return bool(entry["told"] and entry["told"]["spoiled"])
+
+
+def _was_told(entry: Record) -> bool:
+    """Return whether a client has learned what a call that succeeded came to."""
     status = status_of(entry)
     success = status is not None and status < 300 and not entry["told"]["spoiled"]
-    if entry["committed"]:
-        return not success or entry["outcome"] != "completed"
-    return bool(entry["told"] and entry["told"]["spoiled"])
+    return success and entry["outcome"] == "completed"
+
+
+def _made(entry: Record, left: Collection[str]) -> list[str]:
+    """Return the interfaces that a create has made and that are still there."""
+    if entry["operation"] != "create_virtual_interface":
+        return []
+    made = [effect["id"] for effect in entry["effects"] if effect["kind"] == "created"]
+    return [interface for interface in made if interface in left]
 
 
 class Invariants:
@@ -302,30 +315,30 @@ class Invariants:
     def no_duplicates(self) -> Invariants:
         """Expect that no server has two interfaces that its client asked for once.
 
-        A server takes one interface per network, so a duplicate is a second committed create of
-        one pair without a delete between.
+        A server takes one interface per network, so the second one is on another: a create whose
+        answer was lost took effect and is still there, and before its client looked, another
+        create on that server took effect too.
         """
-        seen: dict[tuple[str, str], int] = {}
-        for entry in self._journal.calls("create_virtual_interface"):
-            for effect in entry["effects"]:
-                if effect["kind"] == "created":
-                    pair = (entry["server"], entry["network"])
-                    seen[pair] = seen.get(pair, 0) + 1
-        gone = len(self._journal.calls("delete_virtual_interface"))
-        twice = {pair: number for pair, number in seen.items() if number > 1 + gone}
+        left = {interface["id"] for interface in self._interfaces}
+        unknown: dict[str, list[tuple[int, str]]] = {}
+        twice: list[str] = []
+        for entry in self._journal:
+            server, told = str(entry["server"]), _was_told(entry)
+            if entry["operation"] == "list_virtual_interfaces" and told:
+                unknown.pop(server, None)
+            for made in _made(entry, left):
+                lost = unknown.get(server, ())
+                twice += [f"{other} (entry {seq}) and {made}" for seq, other in lost]
+                if not told:
+                    unknown.setdefault(server, []).append((entry["seq"], made))
         if twice:
-            raise AssertionError(f"created more than once: {twice}\n{table(self._journal)}")
+            raise AssertionError(f"made twice: {', '.join(twice)}\n{table(self._journal)}")
         return self
 
     def no_leaks(self) -> Invariants:
         """Expect that every interface that a client created is gone again."""
         left = {interface["id"] for interface in self._interfaces}
-        leaked = [
-            (entry["seq"], effect["id"])
-            for entry in self._journal.calls("create_virtual_interface")
-            for effect in entry["effects"]
-            if effect["kind"] == "created" and effect["id"] in left
-        ]
+        leaked = [(entry["seq"], made) for entry in self._journal for made in _made(entry, left)]
         if leaked:
             text = ", ".join(f"{leak} (entry {seq})" for seq, leak in leaked)
             raise AssertionError(f"interfaces left behind: {text}\n{table(self._journal)}")

@@ -34,6 +34,9 @@ _ENTRY_BYTES = 1600
 
 DEFAULT_MAX_BYTES = 256 * 1024 * 1024
 
+EVERYWHERE: list[Callable[[Call], None]] = []
+"""Who listens to every journal that is made from now on: a test session counts what it met."""
+
 
 class Journal:
     """The exchanges of one simulator, oldest first, bounded by their size.
@@ -54,7 +57,7 @@ class Journal:
         self._numbered_to = 0
         self._under_way: set[int] = set()
         self.dropped = 0
-        self.listeners: list[Callable[[Call], None]] = []
+        self.listeners: list[Callable[[Call], None]] = list(EVERYWHERE)
 
     def __len__(self) -> int:
         return len(self._entries)

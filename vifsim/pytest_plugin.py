@@ -20,8 +20,29 @@ pytest.register_assert_rewrite("vifsim.conformance")
 _MARKER_KEYS = ("scenario", "seed", "backend", "clock", "speed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the flags."""
+    group = parser.getgroup("vifsim")
+    group.addoption(
+        "--vifsim-cov",
+        action="store_true",
+        help="report which documented errors the clients of this session have met",
+    )
+    group.addoption(
+        "--vifsim-cov-fail-under",
+        type=float,
+        metavar="PERCENT",
+        help="fail where they have met less of what is documented; turns --vifsim-cov on",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker, and count what is met where that is asked for."""
+    least = config.getoption("--vifsim-cov-fail-under")
+    if config.getoption("--vifsim-cov") or least is not None:
+        from vifsim.coverage_plugin import CoveragePlugin  # noqa: PLC0415 -- only where asked for
+
+        config.pluginmanager.register(CoveragePlugin(least), "vifsim-coverage")
     config.addinivalue_line(
         "markers",
         "vifsim(scenario=None, seed=None, backend='memory:', clock='real', speed=1.0): "

@@ -9,16 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vifsim.testing.cases import every_fault
     from vifsim.testing.differential import Difference, diff
     from vifsim.testing.hunting import HuntResult, hunt
     from vifsim.testing.machine import backend_machine
 
-__all__ = ["Difference", "HuntResult", "backend_machine", "diff", "hunt"]
+__all__ = ["Difference", "HuntResult", "backend_machine", "diff", "every_fault", "hunt"]
 
 _HOMES = {
     "Difference": "differential",
     "HuntResult": "hunting",
     "diff": "differential",
+    "every_fault": "cases",
     "hunt": "hunting",
     "backend_machine": "machine",
 }
