@@ -16,7 +16,8 @@ RELEASES = {
     "pytest8": ("pytest == 8.*", "pytest-asyncio == 0.26.*", "pytest-aiohttp == 1.0.*"),
     "pytest9": ("pytest == 9.*", "pytest-asyncio == 1.*", "pytest-aiohttp == 1.1.*"),
 }
-SUITE = ("-c", "tests/matrix/pytest.ini", "tests/matrix")
+INI = ("-q", "-c", "tests/matrix/pytest.ini")
+SUITES = ("tests/matrix/suite_fixture.py", "tests/matrix/suite_unittest.py")
 
 
 @nox.session(python=PYTHONS)
@@ -25,5 +26,6 @@ def fixtures(session: nox.Session, release: str) -> None:
     """Run the small suite in both modes of pytest-asyncio, at once and under pytest-xdist."""
     session.install(".", "pytest-xdist >= 3.6", *RELEASES[release])
     for mode in ("strict", "auto"):
-        session.run("pytest", "-q", f"--asyncio-mode={mode}", *SUITE, *session.posargs)
-    session.run("pytest", "-q", "-n", "2", *SUITE)
+        for suite in SUITES:
+            session.run("pytest", *INI, f"--asyncio-mode={mode}", suite, *session.posargs)
+    session.run("pytest", *INI, "-n", "2", SUITES[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unittest
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -98,26 +97,3 @@ async def test_the_cloud_is_an_application_for_pytest_aiohttp(
     )
 
     assert answer.status == 200
-
-
-class Attaching(unittest.TestCase):
-    def setUp(self) -> None:
-        self.cloud = self.enterContext(Simulator())
-
-    def test_attaches(self) -> None:
-        self.assertEqual(attach(self.cloud), 200)  # noqa: PT009 -- what a user of unittest writes
-
-
-class AttachingAsync(unittest.IsolatedAsyncioTestCase):
-    async def asyncSetUp(self) -> None:
-        self.cloud = await self.enterAsyncContext(Simulator())
-
-    async def test_attaches(self) -> None:
-        headers = {"X-Auth-Token": self.cloud.token}
-        url = self.cloud.url + path_of(self.cloud)
-
-        async with (
-            aiohttp.ClientSession(headers=headers) as session,
-            session.post(url, json=body_for(self.cloud)) as answer,
-        ):
-            self.assertEqual(answer.status, 200)  # noqa: PT009 -- what a user of unittest writes
