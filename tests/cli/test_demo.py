@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,26 +23,52 @@ DEMO = [sys.executable, "-m", "vifsim", "demo"]
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What a demo with `--keep` printed, and how it fared afterwards."""
+    """What a demo printed, line by line and on a terminal, and how its kept cloud fared."""
 
     lines: list[str]
     health_status: int
     exit_code: int
+    screen: bytes
+    screen_exit_code: int
 
 
 @pytest.fixture(scope="module")
 def played() -> Played:
-    """A whole demo, its cloud asked once after the end, and then stopped."""
+    """Two whole demos at once, as each takes its ten seconds: one kept, one on a terminal."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "110"}
+    with (
+        subprocess.Popen([*DEMO, "--keep"], stdout=subprocess.PIPE, text=True) as kept,
+        subprocess.Popen(DEMO, stdout=theirs, stderr=theirs, env=environment) as shown,
+    ):
+        os.close(theirs)
+        screen = _all_of(ours)
+        lines, url = _until_kept(kept)
+        health = httpx.get(f"{url}/_vifsim/health")
+        kept.send_signal(signal.SIGTERM)
+        return Played(
+            lines, health.status_code, kept.wait(timeout=30), screen, shown.wait(timeout=30)
+        )
+
+
+def _all_of(terminal: int) -> bytes:
+    with os.fdopen(terminal, "rb", buffering=0) as reading:
+        screen = b""
+        with suppress(OSError):  # the other side has ended
+            while chunk := reading.read(65536):
+                screen += chunk
+        return screen
+
+
+def _until_kept(process: subprocess.Popen[str]) -> tuple[list[str], str]:
+    """Return the lines up to the one that says where the cloud keeps running, and that place."""
     lines: list[str] = []
-    with subprocess.Popen([*DEMO, "--keep"], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            kept = re.search(r"keeps running at (\S+)", line)
-            if kept is not None:
-                health = httpx.get(f"{kept[1]}/_vifsim/health")
-                process.send_signal(signal.SIGTERM)
-                return Played(lines, health.status_code, process.wait(timeout=30))
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line.rstrip())
+        found = re.search(r"keeps running at (\S+)", line)
+        if found is not None:
+            return lines, found[1]
     pytest.fail("\n".join(lines))
 
 
@@ -80,28 +107,10 @@ def test_an_impatient_reader_may_stop_it_at_any_time() -> None:
     assert (process.returncode, errors) == (1, "")
 
 
-def test_on_a_terminal_it_is_a_table() -> None:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        DEMO, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "110"}
-    )
-    os.close(theirs)
-
-    screen = b""
-    while chunk := _read(ours):
-        screen += chunk
-    os.close(ours)
-
-    assert process.wait() == 0
-    assert b"what really happened" in screen
-    assert b"exactly the one it wanted" in screen
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # the other side has ended
-        return b""
+def test_on_a_terminal_it_is_a_table(played: Played) -> None:
+    assert played.screen_exit_code == 0
+    assert b"what really happened" in played.screen
+    assert b"exactly the one it wanted" in played.screen
 
 
 def test_a_picture_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
