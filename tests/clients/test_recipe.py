@@ -23,7 +23,7 @@ def test_the_recipe_for_nova_passes(environments: Environments, tmp_path: Path) 
     kept = {key: value for key, value in os.environ.items() if "PYTEST" not in key}
 
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis"],
+        [sys.executable, "-m", "pytest", "-q", "-pno:cacheprovider", "-pno:schemathesis"],
         cwd=tmp_path,
         env={**kept, "PATH": f"{nova}{os.pathsep}{kept['PATH']}", "HOME": str(tmp_path)},
         capture_output=True,

@@ -15,22 +15,20 @@ PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 FILE = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 RUNS = {
-    "without a setting": (
+    "strict": (
         (
-            "test_with_requests.py test_with_httpx.py "
+            "-c strict/pytest.ini strict test_with_requests.py test_with_httpx.py "
             "test_with_unittest.py test_with_async_unittest.py"
         ),
-        4,
+        5,
     ),
+    "auto": ("-c auto/pytest.ini auto plugin", 2),
     "node": ("node", 1),
-    "strict": ("strict", 1),
-    "auto": ("auto", 1),
-    "pytest-aiohttp": ("plugin", 1),
     "xdist": ("-n 2 xdist", 8),
 }
 """What pytest is given in one run, by a name for it, and how many tests it holds."""
 
-QUICK = ("-p", "no:cacheprovider", "-p", "no:schemathesis")
+QUICK = ("-pno:cacheprovider", "-pno:schemathesis", "-pno:hypothesispytest")
 """What no recipe uses and takes longer to load than a recipe takes."""
 
 STRICT = (
