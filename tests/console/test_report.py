@@ -34,7 +34,7 @@ LOST = {
         }
     ],
 }
-EVIDENCE = "Array.from(document.querySelectorAll('details ul, details ol'), e => e.checkVisibility())"
+EVIDENCE = "[...document.querySelectorAll('details ul, details ol')].map(e => e.checkVisibility())"
 WIDTHS = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
 
 
