@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MOST_WAITING = 4096
 """Events that may wait for one listener; above this its oldest ones are dropped."""
 
-_SHARE = 100
+_SHARE = 200
 """Times that it took to make a document which pass before it is made again."""
 
 
@@ -64,12 +64,13 @@ class Listener:
 
     def put(self, event: bytes, *, instead_of: str | None = None) -> None:
         """Queue an event; where an older one of the same name waits, it takes its place."""
-        key: object = next(self._ranks) if instead_of is None else instead_of
+        key: object = ("event", next(self._ranks)) if instead_of is None else instead_of
         self._queue(key, event)
 
     def put_call(self, call: Call) -> None:
         """Queue an entry as it will be when the queue is written."""
-        self._queue(("entry", call.seq), call)
+        if call.seq not in self._waiting:
+            self._queue(call.seq, call)
 
     def _queue(self, key: object, item: bytes | Call) -> None:
         self._waiting.pop(key, None)
