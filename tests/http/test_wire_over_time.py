@@ -16,7 +16,7 @@ import pytest
 from vifsim.simulator import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from tests.conftest import Connect
 
@@ -64,7 +64,7 @@ class Wire:
 @pytest.fixture
 def wire(connect: Connect) -> Any:
     @asynccontextmanager
-    async def under(*rules: dict[str, Any], **top: Any) -> AsyncIterator[Wire]:
+    async def under(*rules: dict[str, Any], **top: Any) -> AsyncGenerator[Wire, None]:
         scenario = {"version": 1, "rules": list(rules), **top}
         async with Simulator(clock="autojump", scenario=scenario) as cloud:
             yield Wire(cloud, connect)
