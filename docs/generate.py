@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import fields as plain
 
+from vifsim.cli import COMMANDS, parser_of, takes_command
 from vifsim.cli.drawing import drawn
 from vifsim.scenario import fault_schema, fields, scenario_schema
 from vifsim.scenario.plan import plan
 from vifsim.scenario.schema import load_named, load_world, shipped_names
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
 DOCS = Path(__file__).parent
@@ -139,6 +141,29 @@ def scenario_page(name: str) -> str:
     )
 
 
+def commands() -> str:
+    """Return what each command is for, and its arguments."""
+    return "\n".join(_command(name) for name in COMMANDS)
+
+
+def _command(name: str) -> str:
+    parser = parser_of(name)
+    rows = "".join(map(_argument, parser._actions[1:]))  # noqa: SLF001 -- argparse lists them nowhere else
+    table = f"\n| argument | meaning |\n|---|---|\n{rows}" if rows else ""
+    after = " -- COMMAND" if takes_command(name) else ""
+    return f"### vifsim {name}{after}\n{parser.description}\n{table}"
+
+
+def _argument(action: argparse.Action) -> str:
+    choices = None if action.choices is None else "\\|".join(map(str, action.choices))
+    value = action.metavar if isinstance(action.metavar, str) else choices or action.dest.upper()
+    shown = value.replace("\\|", "|").replace("|", "\\|")
+    if action.option_strings:
+        shown = f"{action.option_strings[0]} {'' if action.nargs == 0 else shown}".strip()
+    meaning = (action.help or "").replace("%%", "%").replace("|", "\\|")
+    return f"| `{shown}` | {meaning} |\n"
+
+
 def pages() -> dict[Path, str]:
     """Return every generated page, by its path."""
     found = {DOCS / "scenarios" / f"{name}.md": scenario_page(name) for name in shipped_names()}
@@ -151,6 +176,8 @@ def pages() -> dict[Path, str]:
     )
     page = DOCS / "scenarios.md"
     found[page] = REFERENCE.sub(lambda _: reference(), page.read_text("utf-8"))
+    page = DOCS / "cli.md"
+    found[page] = REFERENCE.sub(lambda _: commands(), page.read_text("utf-8"))
     return found
 
 

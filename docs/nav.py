@@ -22,6 +22,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     "Look up": (
         "api.md",
         "control-api.md",
+        "cli.md",
         "scenarios.md",
         "scenarios/README.md",
         "scorecard.md",

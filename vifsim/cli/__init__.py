@@ -15,7 +15,7 @@ import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vifsim.errors import UsageError
 from vifsim.version import __version__
@@ -110,14 +110,28 @@ def _run(own: list[str], command: list[str] | None) -> int:
     if not own or own[0] not in COMMANDS:
         return _no_command(parser, own)
     name = own[0]
-    module = import_module(f"vifsim.cli.{name}")
-    sub = Parser(prog=f"vifsim {name}", description=COMMANDS[name].capitalize() + ".")
-    module.add_arguments(sub)
-    options = sub.parse_args(own[1:])
+    options = parser_of(name).parse_args(own[1:])
     options.client = command
-    if command is not None and not getattr(module, "TAKES_COMMAND", False):
+    if command is not None and not takes_command(name):
         raise UsageError(f"{name} takes no command after --")
-    return int(module.run(options))
+    return int(_module(name).run(options))
+
+
+def parser_of(name: str) -> Parser:
+    """Return the parser of one command's arguments."""
+    text = COMMANDS[name]
+    parser = Parser(prog=f"vifsim {name}", description=f"{text[0].upper()}{text[1:]}.")
+    _module(name).add_arguments(parser)
+    return parser
+
+
+def takes_command(name: str) -> bool:
+    """Return whether a command runs another one, given after `--`."""
+    return getattr(_module(name), "TAKES_COMMAND", False)
+
+
+def _module(name: str) -> Any:
+    return import_module(f"vifsim.cli.{name}")
 
 
 def _no_command(parser: Parser, own: list[str]) -> int:

@@ -43,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how the cloud misbehaves; repeatable",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="of ids and draws")
-    parser.add_argument("--clock", choices=["real", "manual"], default="real")
+    parser.add_argument(
+        "--clock",
+        choices=["real", "manual"],
+        default="real",
+        help="manual: time stands until it is advanced",
+    )
     parser.add_argument("--speed", type=float, metavar="N", help="simulated seconds in a real one")
     parser.add_argument(
         "--env-file", type=Path, metavar="PATH", help="write the variables that a client needs"
@@ -51,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="show the calls as they come, on standard error"
     )
-    parser.add_argument("--control-token", metavar="TOKEN", help="or VIFSIM_CONTROL_TOKEN")
+    parser.add_argument(
+        "--control-token", metavar="TOKEN", help="of the control API; or VIFSIM_CONTROL_TOKEN"
+    )
     parser.add_argument(
         "--allow-host",
         action="append",

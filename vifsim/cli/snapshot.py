@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("action", choices=["save", "load"])
-    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("action", choices=["save", "load"], help="to the file, or from it")
+    parser.add_argument("file", type=Path, metavar="FILE", help="JSON; loads into any backend")
     remote.add_arguments(parser)
 
 
