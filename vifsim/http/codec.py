@@ -122,6 +122,10 @@ def no_constant(text: str) -> float:
     raise ValueError(text)
 
 
+_DECODER = json.JSONDecoder(parse_constant=no_constant)
+"""Made once: `json.loads` makes one for each call that wants constants refused."""
+
+
 def parse_json(raw: bytes, malformed: str = MALFORMED) -> Any:
     """Return what a body holds.
 
@@ -132,7 +136,7 @@ def parse_json(raw: bytes, malformed: str = MALFORMED) -> Any:
     if not raw.strip():
         raise BadRequest(f"{malformed}: it is empty")
     try:
-        value = json.loads(raw.decode(), parse_constant=no_constant)
+        value = _DECODER.decode(raw.decode())
         if b"\\u" in raw:
             # An escape can hold half a surrogate pair, which is no text that a store could keep.
             json.dumps(value, ensure_ascii=False).encode()
