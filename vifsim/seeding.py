@@ -9,7 +9,8 @@ Source: control API, sections 2, 3.1 and 3.5 (docs/control-api.md).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -195,15 +196,29 @@ def contents_of(snapshot: Snapshot) -> tuple[Contents, Settings, int]:
     Raises:
         ControlFault: 409, another version; 400, not a snapshot.
     """
-    if snapshot.get("version") != SNAPSHOT_VERSION:
-        raise ControlFault(
-            409,
-            f"snapshot version {snapshot.get('version')!r} is not {SNAPSHOT_VERSION}: "
-            "save it again with this version of vifsim",
-        )
-    try:
+    with reading(snapshot):
         return _read_contents(snapshot)
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+
+
+@contextmanager
+def reading(snapshot: Mapping[str, Any]) -> Iterator[None]:
+    """Read parts of a snapshot inside the block: what it trips over is told as the snapshot's.
+
+    Raises:
+        ControlFault: 409, another version; 400, not a snapshot.
+    """
+    try:
+        version = snapshot["version"]
+        if version != SNAPSHOT_VERSION:
+            raise ControlFault(
+                409,
+                f"snapshot version {version!r} is not {SNAPSHOT_VERSION}: "
+                "save it again with this version of vifsim",
+            )
+        yield
+    except KeyError as exc:
+        raise ControlFault(400, f"not a snapshot: it has no {exc.args[0]}") from exc
+    except (TypeError, ValueError, AttributeError, IndexError) as exc:
         raise ControlFault(400, f"not a snapshot: {type(exc).__name__} {exc}") from exc
 
 

@@ -35,6 +35,7 @@ from vifsim.scenario.replaying import ReplayingEngine
 from vifsim.scenario.rule import Scenario
 from vifsim.scenario.schema import load_mapping, load_named, load_rule, load_text, merge
 from vifsim.scenario.world_schema import load_world
+from vifsim.seeding import reading
 from vifsim.version import __version__
 
 if TYPE_CHECKING:
@@ -586,12 +587,10 @@ class Simulator:
         Raises:
             ControlFault: 400 or 409; nothing is changed.
         """
-        try:
+        with reading(snapshot):
             part, offset = snapshot["scenario"], _offset(snapshot)
             scenario, added = _read_part(part)
             _check_state(_moved(part["state"], self.clock.now()))
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
-            raise ControlFault(400, f"not a snapshot: {type(exc).__name__} {exc}") from exc
         await self.backend.restore(dict(snapshot))
         self.clock.shift_to_offset(offset)
         self._take_part(scenario, added, part["state"])

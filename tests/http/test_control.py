@@ -405,6 +405,20 @@ async def test_a_snapshot_of_another_version_is_a_conflict(
     assert told.status == 409
 
 
+async def test_a_snapshot_of_another_version_may_look_different(control: ControlApi) -> None:
+    told = await control.ask("PUT", "snapshot", {"version": 99})
+
+    assert told.status == 409
+    assert told.json()["detail"].endswith("save it again with this version of vifsim")
+
+
+async def test_what_is_missing_in_a_snapshot_is_named(control: ControlApi) -> None:
+    told = await control.ask("PUT", "snapshot", {"version": 1})
+
+    assert told.status == 400
+    assert told.json()["detail"] == "not a snapshot: it has no scenario"
+
+
 GARBAGE: list[Any] = [None, 7, "text", [1], {"a": 1}, 1e300]
 
 

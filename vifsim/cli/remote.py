@@ -68,8 +68,8 @@ def _url(options: argparse.Namespace) -> str:
     except ValueError:
         known = False
     if not known:
-        given = f"{url} is no URL of a simulator" if url else "which simulator?"
-        raise UsageError(f"{given}: give --url http://HOST:PORT or set VIFSIM_URL")
+        given = f"{url} is no URL of a simulator:" if url else "which simulator?"
+        raise UsageError(f"{given} give --url http://HOST:PORT or set VIFSIM_URL")
     return url.rstrip("/")
 
 

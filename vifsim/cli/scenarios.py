@@ -23,8 +23,8 @@ ACTIONS = ("list", "show", "check", "plan")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("action", choices=ACTIONS)
-    parser.add_argument("scenario", nargs="?", metavar="NAME|FILE")
+    parser.add_argument("action", choices=ACTIONS, help="list needs no scenario")
+    parser.add_argument("scenario", nargs="?", metavar="NAME|FILE", help="shipped, or a file")
     parser.add_argument("--operation", choices=OPERATIONS, metavar="NAME", help="that is planned")
     parser.add_argument("--calls", type=_calls, default=20, metavar="N", help="1 to 10000")
     parser.add_argument("--every", type=_pace, metavar="DURATION", help="from one to the next")
