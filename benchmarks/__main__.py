@@ -13,6 +13,7 @@ SUBJECTS = {
     "sqlite": ("benchmarks.sqlite_cost", "SQLite, against one commit per operation"),
     "faults": ("benchmarks.faults_cost", "Fault decorator where it decides nothing"),
     "autojump": ("benchmarks.autojump", "Time that jumps, by its mark of 50 ms"),
+    "scorecard": ("benchmarks.scorecard_cost", "Scoring, against reading the journal"),
     "start": ("benchmarks.start_cost", "Start, against a bare AppRunner"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -12,7 +13,7 @@ START = threading.Barrier(20)
 
 
 def work(number: int) -> None:
-    draws = random.Random(number)
+    draws = random.Random(f"{os.environ.get('HERD_SEED', '')}{number}")
     START.wait()
     for attempt in range(4):
         if attempt:
