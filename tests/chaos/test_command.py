@@ -56,6 +56,7 @@ async def test_a_command_is_ended_at_the_time_limit() -> None:
     ending = await python("import threading; threading.Event().wait()", limit=0.5)
 
     assert (ending.exit_code, ending.ended) == (None, "time_limit")
+    assert not ending.was_killed
 
 
 async def test_a_command_that_ends_by_a_signal_is_told() -> None:
@@ -73,6 +74,7 @@ async def test_a_command_that_ignores_sigterm_is_ended_all_the_same() -> None:
     )
 
     assert ending.ended == "time_limit"
+    assert ending.was_killed
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows a process's environment")

@@ -160,3 +160,26 @@ def test_a_mistake_is_told_before_anything_is_run(
 
 def test_the_standard_matrix_is_made_of_shipped_scenarios() -> None:
     assert set(MATRIX) <= set(shipped_names())
+
+
+@pytest.mark.parametrize(
+    ("program", "named"),
+    [
+        ("raise SystemExit(7)", "never called the cloud, and ended with exit code 7"),
+        ("print('x' * 3_000_000)", "it wrote 3 MB; the end of that is kept"),
+        (
+            "import signal, threading; signal.signal(15, signal.SIG_IGN); threading.Event().wait()",
+            "it ignored SIGTERM and was killed",
+        ),
+    ],
+    ids=["ends at once", "floods its output", "ignores SIGTERM"],
+)
+def test_a_command_that_is_no_client_is_named_for_what_it_is(
+    capsys: pytest.CaptureFixture[str], program: str, named: str
+) -> None:
+    options = ["--scenario", "lost-create", "--time-limit", "1s"]
+
+    code = main(["chaos", *options, "--", sys.executable, "-c", program])
+
+    assert code == 3
+    assert f"note  lost-create: {named}" in capsys.readouterr().out.replace("the client ", "")

@@ -49,6 +49,7 @@ class Ending:
         output_tail: the end of what it wrote, both streams together.
         output_bytes: how much it wrote in all.
         left_behind: how many processes it had left, which were ended.
+        was_killed: whether it ignored SIGTERM at the time limit.
     """
 
     exit_code: int | None
@@ -56,6 +57,7 @@ class Ending:
     output_tail: str
     output_bytes: int
     left_behind: int
+    was_killed: bool = False
 
 
 def check_command(command: Sequence[str], asked_by: str = "chaos") -> None:
@@ -131,7 +133,7 @@ async def run_command(
     )
     try:
         process = await _started(command, {**env, MARK: mark}, theirs)
-        in_time, left = await _watched(process, mark, clock, time_limit)
+        in_time, killed, left = await _watched(process, mark, clock, time_limit)
         await _wait_for(output.whole.wait(), clock, _LAST_WORDS)
     finally:
         pipe.close()
@@ -141,6 +143,7 @@ async def run_command(
         output_tail=output.tail,
         output_bytes=output.size_bytes,
         left_behind=left,
+        was_killed=killed,
     )
 
 
@@ -164,18 +167,18 @@ async def _started(
 
 async def _watched(
     process: asyncio.subprocess.Process, mark: str, clock: Clock, time_limit: float
-) -> tuple[bool, int]:
-    """Return whether a command ended in time, and how many processes it left behind."""
-    left = 0
+) -> tuple[bool, bool, int]:
+    """Return whether a command ended in time, whether it ignored SIGTERM, and what it left."""
+    left, killed = 0, False
     try:
         in_time = await _wait_for(process.wait(), clock, time_limit)
         if not in_time:
             _signal_group(process.pid, signal.SIGTERM)
-            await _wait_for(process.wait(), clock, _GRACE)
+            killed = not await _wait_for(process.wait(), clock, _GRACE)
     finally:
         left = _sweep(process.pid, mark)
         await process.wait()
-    return in_time, left
+    return in_time, killed, left
 
 
 async def _wait_for(what: Coroutine[Any, Any, object], clock: Clock, seconds: float) -> bool:

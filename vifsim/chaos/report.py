@@ -16,8 +16,9 @@ from vifsim.scorecard.page import page
 from vifsim.scorecard.text import evidence_line, in_order, junit, markdown, printable, title, unmet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from vifsim.chaos.command import Ending
     from vifsim.chaos.runs import Finished, Order
 
     Document = dict[str, Any]
@@ -26,6 +27,8 @@ FORMS = ("json", "junit", "md", "html")
 _MARKS = {"pass": "+", "fail": "X", "not_exercised": "."}
 _SHOWN_EVIDENCE = 2
 _TIME_LIMIT = 120.0
+_FLOOD_BYTES = 1_000_000
+"""Output beyond which a client is said to flood it."""
 _WANTS = {
     "no_stampede": "--clients 20",
     "amplification_bounded": "--clients 20",
@@ -165,17 +168,28 @@ def _run_of(document: Document, rule: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _strays(finished: Sequence[Finished]) -> list[str]:
     """Return what is worth knowing of how clients ended, beside the verdicts."""
-    lines: list[str] = []
-    for one in finished:
-        name = one.run.scenario.name
-        if not one.reached:
-            lines.append(f"note  {name}: the client never called the cloud")
-        for ending in one.endings:
-            if ending.left_behind:
-                lines.append(f"note  {name}: it left {ending.left_behind} processes, now ended")
-            if ending.ended == "time_limit":
-                lines.append(f"note  {name}: it was ended at the time limit")
+    lines = [
+        f"note  {one.run.scenario.name}: {text}"
+        for one in finished
+        for ending in one.endings
+        for text in _remarks(ending, reached=one.reached)
+    ]
     return [printable(line) for line in dict.fromkeys(lines)]
+
+
+def _remarks(ending: Ending, *, reached: bool) -> Iterator[str]:
+    """Yield what is remarkable about how one client ended."""
+    if not reached:
+        code = "" if ending.exit_code is None else f", and ended with exit code {ending.exit_code}"
+        yield f"the client never called the cloud{code}"
+    if ending.left_behind:
+        yield f"it left {ending.left_behind} processes, now ended"
+    if ending.ended == "time_limit":
+        yield "it was ended at the time limit"
+    if ending.was_killed:
+        yield "it ignored SIGTERM and was killed"
+    if ending.output_bytes > _FLOOD_BYTES:
+        yield f"it wrote {ending.output_bytes / 1e6:.0f} MB; the end of that is kept"
 
 
 def _untried(document: Document) -> list[str]:
