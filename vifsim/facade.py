@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    import aiohttp
+    import httpx
+
     from vifsim.simulator import ScenarioArgument, Simulator
 
 T = TypeVar("T")
@@ -567,6 +570,27 @@ class Cloud:
     def env(self) -> dict[str, str]:
         """Return the environment variables that a client needs, by name."""
         return self.simulator.env()
+
+    @property
+    def ca_file(self) -> str | None:
+        """Path of the certificate that clients must trust, None without TLS."""
+        return self.simulator.ca_file
+
+    def aiohttp_client(self) -> aiohttp.ClientSession:
+        """Return an aiohttp session for this cloud; see `Simulator.aiohttp_client`."""
+        return self.simulator.aiohttp_client()
+
+    def httpx_client(self) -> httpx.Client:
+        """Return an httpx client for this cloud; see `Simulator.httpx_client`."""
+        return self.simulator.httpx_client()
+
+    def write_openrc(self, path: str | Path) -> None:
+        """Write the variables of `env` as a file for a shell."""
+        self.simulator.write_openrc(path)
+
+    def write_clouds_yaml(self, path: str | Path) -> None:
+        """Write a `clouds.yaml` with one cloud, `vifsim`."""
+        self.simulator.write_clouds_yaml(path)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 
 from aiohttp import web
 
-from vifsim import autojump
+from vifsim import autojump, clients
 from vifsim import backend as backends
 from vifsim.alongside import OpenJournal, OpenState, at_once
 from vifsim.backend import Change
@@ -40,12 +40,17 @@ from vifsim.version import __version__
 
 if TYPE_CHECKING:
     import contextlib
+    from pathlib import Path
     from types import TracebackType
+
+    import aiohttp
+    import httpx
 
     from vifsim.backend import Backend
     from vifsim.clock import Mode
     from vifsim.exchange import Decision
     from vifsim.facade import Cloud, Scorecard
+    from vifsim.http.tls import Authority
     from vifsim.model import World
     from vifsim.recording import Place
     from vifsim.scenario.engine import State
@@ -161,6 +166,7 @@ class Simulator:
         self.journal.listeners.append(self._moments.on_call)
         self._control = Control(self, access or Access())
         self._host, self._port, self._tls = host, port, tls
+        self._authority: Authority | None = None
         self._runner: Runner | None = None
         self._thread: contextlib.AbstractContextManager[Cloud] | None = None
         self._jump: autojump.Autojump | None = None
@@ -189,6 +195,10 @@ class Simulator:
         Raises:
             UsageError: the store cannot be opened, or the port is in use.
         """
+        if self._tls:
+            from vifsim.http.tls import Authority  # noqa: PLC0415 -- only with TLS
+
+            self._authority = Authority()
         runner = Runner(self.application(), self.clock, self.edge.handle, routed=PREFIX)
         try:
             await runner.setup()
@@ -200,14 +210,15 @@ class Simulator:
         return self
 
     async def _listen(self, runner: Runner) -> None:
-        site = web.TCPSite(runner, self._host, self._port, backlog=_BACKLOG)
+        context = None if self._authority is None else self._authority.context
+        site = web.TCPSite(runner, self._host, self._port, backlog=_BACKLOG, ssl_context=context)
         try:
             await site.start()
         except OSError as exc:
             raise UsageError(f"cannot listen on {self._host}:{self._port}: {why(exc)}") from exc
         address = runner.addresses[0]
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        self.url = f"http://{host}:{address[1]}"
+        self.url = f"http{'s' if self._tls else ''}://{host}:{address[1]}"
 
     async def stop(self) -> None:
         """Cut parked calls, stop listening and close the backend."""
@@ -215,6 +226,9 @@ class Simulator:
         if runner is not None:
             self.edge.cut_calls()
             await runner.cleanup()
+        if self._authority is not None:
+            self._authority.close()
+            self._authority = None
 
     async def drain(self, seconds: float) -> None:
         """Stop listening and let the calls under way end, for so long at most."""
@@ -355,7 +369,33 @@ class Simulator:
             "OS_PASSWORD": user["password"],
             "OS_TENANT_NAME": user["tenant"],
             "OS_REGION_NAME": self.backend.settings.region,
+            **clients.trust_variables(self.ca_file),
         }
+
+    @property
+    def ca_file(self) -> str | None:
+        """Path of the certificate that clients must trust, None without TLS."""
+        return None if self._authority is None else self._authority.ca_file
+
+    def aiohttp_client(self) -> aiohttp.ClientSession:
+        """Return an aiohttp session for this cloud; close it on the loop that uses it."""
+        return clients.aiohttp_client(self.url, self.token, self.ca_file)
+
+    def httpx_client(self) -> httpx.Client:
+        """Return an httpx client for this cloud.
+
+        Raises:
+            UsageError: httpx is not installed.
+        """
+        return clients.httpx_client(self.url, self.token, self.ca_file)
+
+    def write_openrc(self, path: str | Path) -> None:
+        """Write the variables of `env` as a file for a shell."""
+        clients.write(path, clients.openrc(self.env()))
+
+    def write_clouds_yaml(self, path: str | Path) -> None:
+        """Write a `clouds.yaml` with one cloud, `vifsim`."""
+        clients.write(path, clients.clouds_yaml(self.env(), self.ca_file))
 
     # ── scenario ──
 
@@ -493,6 +533,10 @@ class Simulator:
         self._added = added
         self._install(self.faults.state)
         self._changed("scenario")
+
+    def added_rules(self) -> list[str]:
+        """Return the ids of all rules that were ever added by hand, removed ones too."""
+        return list(self._ever_added)
 
     async def remove_added_rules(self) -> None:
         """Remove all added rules."""

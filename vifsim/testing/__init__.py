@@ -13,8 +13,17 @@ if TYPE_CHECKING:
     from vifsim.testing.differential import Difference, diff
     from vifsim.testing.hunting import HuntResult, hunt
     from vifsim.testing.machine import backend_machine
+    from vifsim.testing.unit import VifsimTestCase
 
-__all__ = ["Difference", "HuntResult", "backend_machine", "diff", "every_fault", "hunt"]
+__all__ = [
+    "Difference",
+    "HuntResult",
+    "VifsimTestCase",
+    "backend_machine",
+    "diff",
+    "every_fault",
+    "hunt",
+]
 
 _HOMES = {
     "Difference": "differential",
@@ -23,6 +32,7 @@ _HOMES = {
     "every_fault": "cases",
     "hunt": "hunting",
     "backend_machine": "machine",
+    "VifsimTestCase": "unit",
 }
 
 

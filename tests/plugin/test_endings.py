@@ -1,0 +1,151 @@
+"""What is checked when a test ends, and what is told of one that fails."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.plugin.conftest import RunSuite
+
+GET = """
+    import threading
+    import httpx
+    import pytest
+
+    def get(cloud, path="/os-networksv2", **more):
+        return httpx.get(cloud.url + path, headers={"X-Auth-Token": cloud.token}, **more).status_code
+"""
+
+MISTAKES = {
+    "rules_fired": (
+        'vifsim.rule(match="create_*", first=1, status=503)\n        get(vifsim)',
+        "never fired: 1 calls stopped at match",
+    ),
+    "known_paths": (
+        'get(vifsim, "/severs")',
+        "asked for what the cloud does not have: GET /severs",
+    ),
+    "nothing_in_flight": (
+        'vifsim.rule(match="list_networks", hang="forever")\n'
+        "        threading.Thread(target=quiet, args=(vifsim,), daemon=True).start()\n"
+        "        while not vifsim.journal: pass",
+        "has no answer yet: GET /os-networksv2",
+    ),
+}
+QUIET = """
+    def quiet(cloud):
+        try:
+            get(cloud, timeout=30)
+        except httpx.HTTPError:
+            pass
+"""
+
+
+@pytest.mark.parametrize("check", MISTAKES)
+def test_what_is_wrong_at_the_end_fails_the_test(run_suite: RunSuite, check: str) -> None:
+    lines, told = MISTAKES[check]
+
+    run = run_suite(f"{GET}{QUIET}\n    def test_one(vifsim):\n        {lines}\n")
+
+    assert run.exit_code == 1
+    assert f"{check}: " in run.output
+    assert told in run.output
+
+
+@pytest.mark.parametrize("check", MISTAKES)
+def test_each_check_can_be_left_out(run_suite: RunSuite, check: str) -> None:
+    lines, _ = MISTAKES[check]
+    others = [name for name in [*MISTAKES, "no_straggler"] if name != check]
+
+    run = run_suite(
+        f"{GET}{QUIET}\n    @pytest.mark.vifsim(checks={others})\n"
+        f"    def test_one(vifsim):\n        {lines}\n"
+    )
+
+    assert run.exit_code == 0, run.output
+
+
+def test_an_unknown_check_is_told(run_suite: RunSuite) -> None:
+    run = run_suite(
+        f"{GET}\n    @pytest.mark.vifsim(checks=['all'])\n    def test_one(vifsim): pass\n"
+    )
+
+    assert "no check all: there are rules_fired, known_paths" in run.output
+
+
+def test_a_client_that_goes_on_is_laid_to_its_own_test(run_suite: RunSuite) -> None:
+    run = run_suite(
+        GET
+        + """
+    late = []
+
+    def test_one(vifsim_session):
+        late.append(vifsim_session)
+
+    @pytest.fixture
+    def between():
+        get(late[0])
+
+    def test_two(between, vifsim_session):
+        assert get(vifsim_session) == 200
+        vifsim_session.journal.calls().exactly(1)
+    """,
+        "-p",
+        "no:randomly",
+    )
+
+    assert (run.number("passed"), run.exit_code) == (2, 1), run.output
+    assert "a client of test_suite.py::test_one went on after its end: GET" in run.output
+
+
+def test_a_failing_test_ends_with_what_happened(run_suite: RunSuite, tmp_path: Path) -> None:
+    run = run_suite(
+        GET
+        + """
+    @pytest.mark.vifsim(scenario="flaky-create", seed=7)
+    def test_one(vifsim):
+        get(vifsim)
+        httpx.post(vifsim.url + "/os-networksv2", headers={"X-Auth-Token": vifsim.token},
+                   json={"network": {"label": "x", "cidr": "10.0.0.0/24"}})
+        assert get(vifsim) == 418
+    """,
+        "--vifsim-artifacts",
+        "kept",
+    )
+
+    assert run.number("failed") == 1
+    for told in (
+        "seed 7, scenario flaky-create, 3 calls, 0 decided by rules",
+        "never fired: 3 calls stopped at match",
+        "create_network",
+        "created: network",
+        "again: pytest test_suite.py::test_one --vifsim-seed 7",
+    ):
+        assert told in run.output
+    (folder,) = (tmp_path / "kept").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "journal.har",
+        "journal.ndjson",
+        "scenario.yaml",
+    ]
+    assert len(json.loads((folder / "journal.har").read_text())["log"]["entries"]) == 3
+
+
+def test_a_failing_expectation_shows_the_calls(run_suite: RunSuite) -> None:
+    run = run_suite(
+        GET
+        + """
+    def test_one(vifsim):
+        vifsim.rule(match="list_networks", first=1, status=503)
+        get(vifsim)
+        vifsim.journal.calls("list_networks").told([200])
+    """
+    )
+
+    assert "list_networks(): told [503], expected [200]" in run.output
+    assert "end of the journal:" in run.output

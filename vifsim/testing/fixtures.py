@@ -1,0 +1,368 @@
+"""What the fixtures do: set clouds up, check them at the end, and tell what happened in them.
+
+The house rule: what a test's client did is laid to that test, and to no other.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vifsim.errors import UsageError
+from vifsim.facade import Cloud, in_thread, table
+from vifsim.http.har import har_document
+from vifsim.simulator import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+
+CHECKS = ("rules_fired", "known_paths", "nothing_in_flight", "no_straggler")
+"""What is checked when a test ends; `checks` of the marker or the settings names those that are on.
+
+rules_fired: each rule that was added with `.rule()` fired. known_paths: no request went to a path
+that the cloud does not have. nothing_in_flight: no request was without its answer.
+no_straggler: no client went on talking after its test.
+"""
+
+_MARKER_KEYS = ("scenario", "seed", "backend", "clock", "speed", "checks")
+_SHOWN = 20
+_PATIENCE = 20
+_PAUSE = 0.01
+_KEY = pytest.StashKey[list["Watched"]]()
+_STRAGGLERS: list[str] = []
+
+
+@dataclass(slots=True)
+class Watched:
+    """A simulator that a test used: what it was at the start, and how to ask it."""
+
+    simulator: Simulator
+    ask: Callable[[Callable[[], Any]], Any]
+    kept: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """How the clouds of one test are set up, and what is checked at its end."""
+
+    item: pytest.Item
+    settings: Mapping[str, Any]
+    checks: frozenset[str]
+
+    @classmethod
+    def of(
+        cls,
+        request: pytest.FixtureRequest,
+        settings: Mapping[str, Any],
+        around: Mapping[str, Any],
+    ) -> Order:
+        """Return what marker, settings, fixtures and command line say together, in that order."""
+        item: pytest.Item = request.node
+        found = {key: value for key, value in around.items() if value is not None}
+        found |= settings
+        found |= _marker(item)
+        checks = found.pop("checks", None)
+        if isinstance(found.get("seed"), str):
+            found["seed"] = _seed(found["seed"])
+        return cls(item=item, settings=found, checks=_checks(checks))
+
+    @contextmanager
+    def cloud(self, **more: Any) -> Generator[Cloud, None, None]:
+        """Run a cloud in a thread for this test, and check it at the end."""
+        settings: dict[str, Any] = {**self.settings, **more, "self_stepping": True}
+        simulator = Simulator(**settings)
+        with in_thread(simulator) as cloud:
+            watched = self._watch(simulator, cloud.call)
+            yield cloud
+            self._finish(cloud, watched)
+
+    @contextmanager
+    def maker(self) -> Generator[Callable[..., Cloud], None, None]:
+        """Give a function that runs further clouds for this test."""
+        with ExitStack() as clouds:
+
+            def make(**more: Any) -> Cloud:
+                return clouds.enter_context(self.cloud(**more))
+
+            yield make
+
+    @contextmanager
+    def view(self, shared: Shared) -> Generator[Cloud, None, None]:
+        """Begin the shared cloud anew for this test, and check it at the end."""
+        cloud = shared.begin(self.settings)
+        watched = self._watch(cloud.simulator, cloud.call)
+        yield cloud
+        self._finish(cloud, watched)
+        shared.ended(self.item.nodeid)
+
+    @asynccontextmanager
+    async def jumping(self) -> AsyncGenerator[Simulator]:
+        """Run a cloud on the test's own loop whose time jumps."""
+        if self.settings.get("clock", "autojump") != "autojump":
+            pytest.fail("vifsim_autojump has its own clock: leave `clock` out of the marker")
+        settings: dict[str, Any] = {**self.settings, "clock": "autojump"}
+        async with Simulator(**settings) as simulator:
+            watched = self._watch(simulator, lambda act: act())
+            yield simulator
+            if "nothing_in_flight" in self.checks:
+                await _settle(simulator)
+            problems = self._problems(watched)
+            watched.kept = _evidence(watched)
+        _complain(problems, simulator)
+
+    def _watch(self, simulator: Simulator, ask: Callable[[Callable[[], Any]], Any]) -> Watched:
+        watched = Watched(simulator, ask)
+        if _KEY not in self.item.stash:
+            self.item.stash[_KEY] = []
+        self.item.stash[_KEY].append(watched)
+        return watched
+
+    def _finish(self, cloud: Cloud, watched: Watched) -> None:
+        if "nothing_in_flight" in self.checks:
+            cloud.run(_settle(cloud.simulator))
+        problems = self._problems(watched)
+        watched.kept = cloud.call(lambda: _evidence(watched))
+        _complain(problems, cloud.simulator)
+
+    def _problems(self, watched: Watched) -> list[str]:
+        """Return what is wrong at the end of a test that did not fail itself."""
+        problems: list[str] = []
+        for check, look in _LOOKS.items():
+            if check in self.checks:
+                problems += watched.ask(partial(look, watched.simulator))
+        return problems
+
+
+def _marker(item: pytest.Item) -> dict[str, Any]:
+    marker = item.get_closest_marker("vifsim")
+    if marker is None:
+        return {}
+    unknown = [key for key in marker.kwargs if key not in _MARKER_KEYS]
+    if unknown or marker.args:
+        known = ", ".join(_MARKER_KEYS)
+        pytest.fail(f"the marker vifsim takes {known} by name, not {unknown or marker.args}")
+    return dict(marker.kwargs)
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit():
+        raise UsageError(f"--vifsim-seed {text} is not a whole number, 0 or more")
+    return int(text)
+
+
+def _checks(names: Sequence[str] | None) -> frozenset[str]:
+    if names is None:
+        return frozenset(CHECKS)
+    unknown = [name for name in names if name not in CHECKS]
+    if unknown:
+        raise UsageError(f"no check {unknown[0]}: there are {', '.join(CHECKS)}")
+    return frozenset(names)
+
+
+# ── one server for all tests ─────────────────────────────────────────────────────────────────────
+
+
+class Shared:
+    """One server that every test begins anew; another one where a test wants another backend."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._clouds: dict[tuple[Any, ...], Cloud] = {}
+        self._last: tuple[Cloud, str, int] | None = None
+
+    def __enter__(self) -> Shared:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._look_for_stragglers()
+        self._stack.close()
+
+    def begin(self, settings: Mapping[str, Any]) -> Cloud:
+        """Return the cloud as at its start, with these settings."""
+        self._look_for_stragglers()
+        fixed = {
+            key: settings[key] for key in ("backend", "tls", "clock", "speed") if key in settings
+        }
+        key = tuple(sorted(fixed.items()))
+        if key not in self._clouds:
+            simulator = Simulator(**fixed, self_stepping=True)
+            self._clouds[key] = self._stack.enter_context(in_thread(simulator))
+        cloud = self._clouds[key]
+        scenario = settings.get("scenario")
+        cloud.load({"version": 1} if scenario is None else scenario)
+        cloud.run(cloud.simulator.reset(settings.get("seed") or 0))
+        return cloud
+
+    def ended(self, test: str) -> None:
+        """Note that a test has ended: who talks from now on is its straggler."""
+        cloud = next(reversed(self._clouds.values()))
+        self._last = cloud, test, cloud.simulator.journal.last
+
+    def _look_for_stragglers(self) -> None:
+        if self._last is None:
+            return
+        cloud, test, last = self._last
+        self._last = None
+        _STRAGGLERS.extend(
+            f"vifsim: a client of {test} went on after its end: {entry['method']} {entry['path']}"
+            for entry in cloud.journal
+            if entry["seq"] > last
+        )
+
+
+def stragglers() -> list[str]:
+    """Return a line for each call that came after its test had ended."""
+    return list(_STRAGGLERS)
+
+
+# ── checks ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _settle(simulator: Simulator) -> None:
+    """Give calls under way the moment that they need: a client may be about to hang up."""
+    for _ in range(_PATIENCE):
+        if not simulator.journal.under_way:
+            return
+        await simulator.clock.pause(_PAUSE)
+
+
+def _rules_fired(simulator: Simulator) -> list[str]:
+    stopped = {item["rule"]: item["stopped_at"] for item in simulator.never_fired()["never_fired"]}
+    return [
+        f"rules_fired: rule {rule} never fired: {_stops(stopped.get(rule, {}))}"
+        for rule in simulator.added_rules()
+        if simulator.rule_counts(rule)[1] == 0
+    ]
+
+
+def _stops(stops: Mapping[str, int]) -> str:
+    if not stops:
+        return "no call came while it was there"
+    return ", ".join(f"{number} calls stopped at {name}" for name, number in stops.items())
+
+
+def _known_paths(simulator: Simulator) -> list[str]:
+    return [
+        f"known_paths: entry {entry['seq']} asked for what the cloud does not have: "
+        f"{entry['method']} {entry['path']}"
+        for entry in simulator.journal.documents(simulator.journal)
+        if entry["operation"] == "unknown"
+    ]
+
+
+def _nothing_in_flight(simulator: Simulator) -> list[str]:
+    return [
+        f"nothing_in_flight: entry {entry['seq']} has no answer yet: "
+        f"{entry['method']} {entry['path']}"
+        for entry in simulator.journal.documents(simulator.journal)
+        if entry["outcome"] is None
+    ]
+
+
+_LOOKS: Mapping[str, Callable[[Simulator], list[str]]] = {
+    "rules_fired": _rules_fired,
+    "known_paths": _known_paths,
+    "nothing_in_flight": _nothing_in_flight,
+}
+
+
+def _complain(problems: Sequence[str], simulator: Simulator) -> None:
+    """Fail the test for what is wrong at its end.
+
+    Raises:
+        AssertionError: a check failed, or the simulator itself did.
+    """
+    defect = simulator.edge.last_defect
+    if defect is not None:
+        raise AssertionError("the simulator itself failed during this test") from defect
+    if problems:
+        off = "@pytest.mark.vifsim(checks=[…]) names the checks that are on"
+        raise AssertionError("\n".join([*problems, f"({off})"]))
+
+
+# ── what is told of a failure ────────────────────────────────────────────────────────────────────
+
+
+def tell_failure(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Add to a report what happened in the clouds of its test, and keep it where asked."""
+    nothing: list[Watched] = []
+    several = item.stash.get(_KEY, nothing)
+    for number, watched in enumerate(several, 1):
+        evidence = watched.kept or _asked(watched)
+        if evidence:
+            text = _story(evidence, item)
+            report.sections.append((f"vifsim {watched.simulator.url}", text))
+            _keep(item, number, evidence)
+
+
+def _asked(watched: Watched) -> dict[str, Any]:
+    try:
+        return dict(watched.ask(lambda: _evidence(watched)))
+    except RuntimeError:  # its loop has ended: the simulator could not be asked in time
+        return {}
+
+
+def _evidence(watched: Watched) -> dict[str, Any]:
+    """Return what there is to tell; on the simulator's own loop."""
+    simulator = watched.simulator
+    entries = simulator.journal.documents(simulator.journal)
+    return {
+        "url": simulator.url,
+        "seed": simulator.seed,
+        "scenario": simulator.scenario,
+        "entries": entries,
+        "decided": sum(1 for entry in entries if entry["decision"] and entry["decision"]["by"]),
+        "never_fired": simulator.never_fired()["never_fired"],
+        "effects": _effects(entries),
+        "lines": list(simulator.journal.lines(simulator.export_header())),
+        "har": har_document(entries, simulator.clock.utc(0.0), simulator.url),
+    }
+
+
+def _effects(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each thing that is not as it was at the start."""
+    lines = [
+        f"  {effect['kind']}: {effect['object'].replace('_', ' ')} {effect['id']} "
+        f"(entry {entry['seq']})"
+        for entry in entries
+        for effect in entry["effects"]
+    ]
+    return lines or ["  nothing"]
+
+
+def _story(evidence: Mapping[str, Any], item: pytest.Item) -> str:
+    scenario = evidence["scenario"]
+    calls = f"{len(evidence['entries'])} calls, {evidence['decided']} decided by rules"
+    lines = [f"seed {evidence['seed']}, scenario {scenario.name}, {calls}"]
+    lines += [
+        f"rule {rule['rule']} never fired: {_stops(rule['stopped_at'])}"
+        for rule in evidence["never_fired"]
+    ]
+    if evidence["entries"]:
+        lines += ["", f"the last {_SHOWN} calls:", table(evidence["entries"])]
+    lines += ["", "what is not as it was at the start:", *evidence["effects"]]
+    again = f"pytest {shlex.quote(item.nodeid)} --vifsim-seed {evidence['seed']}"
+    lines += ["", f"again: {again}"]
+    return "\n".join(lines)
+
+
+def _keep(item: pytest.Item, number: int, evidence: Mapping[str, Any]) -> None:
+    """Write journal, archive and scenario of a failing test into the folder that was asked for."""
+    folder: str | None = item.config.getoption("--vifsim-artifacts")
+    if folder is None:
+        return
+    name = re.sub(r"[^\w.-]+", "_", item.nodeid) + ("" if number == 1 else f"-{number}")
+    place = Path(folder) / name
+    place.mkdir(parents=True, exist_ok=True)
+    journal = "".join(f"{line}\n" for line in evidence["lines"])
+    (place / "journal.ndjson").write_text(journal, "utf-8")
+    (place / "journal.har").write_text(json.dumps(evidence["har"], indent=1), "utf-8")
+    (place / "scenario.yaml").write_text(evidence["scenario"].text or "version: 1\n", "utf-8")
