@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import vifsim
-from vifsim import errors
+from vifsim import errors, testing
 from vifsim.backend import Backend
 from vifsim.http.app import ROUTES
 from vifsim.model import OPERATIONS
@@ -36,15 +36,13 @@ def leaves(kind: type[errors.ApiFault]) -> list[type[errors.ApiFault]]:
     return [leaf for one in below for leaf in leaves(one)] if below else [kind]
 
 
-def test_what_is_exported_is_what_is_named() -> None:
-    public = {
-        name
-        for name, value in vars(vifsim).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
-    }
+@pytest.mark.parametrize("package", [vifsim, testing], ids=lambda package: str(package.__name__))
+def test_what_is_exported_is_what_is_named(package: ModuleType) -> None:
+    source = inspect.getsource(package)
+    typed = re.findall(r"^    from vifsim\S* import (.+)$", source, re.MULTILINE)
 
-    assert public <= set(vifsim.__all__)
-    assert all(hasattr(vifsim, name) for name in vifsim.__all__)
+    assert sorted(name for line in typed for name in line.split(", ")) == sorted(package.__all__)
+    assert all(hasattr(package, name) for name in package.__all__)
 
 
 def test_each_operation_has_a_route() -> None:

@@ -27,6 +27,14 @@ filterwarnings =
 """
 
 
+_LIGHT = [
+    option
+    for name in ("cacheprovider", "schemathesis", "hypothesispytest")
+    for option in ("-p", f"no:{name}")
+]
+"""Without the plugins that take longer to load than a suite here takes to run."""
+
+
 @dataclass(frozen=True, slots=True)
 class SuiteRun:
     """What came of a run of pytest."""
@@ -49,7 +57,7 @@ def run_suite(tmp_path: Path) -> RunSuite:
         (tmp_path / "test_suite.py").write_text(dedent(source))
         for name, text in files.items():
             (tmp_path / name.replace("__", ".")).write_text(dedent(text))
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+        command = [sys.executable, "-m", "pytest", *_LIGHT, *options]
         clean = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
         done = subprocess.run(
             command, cwd=tmp_path, env=clean, capture_output=True, text=True, check=False

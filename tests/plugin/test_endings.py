@@ -18,24 +18,26 @@ GET = """
     import pytest
 
     def get(cloud, path="/os-networksv2", **more):
-        return httpx.get(cloud.url + path, headers={"X-Auth-Token": cloud.token}, **more).status_code
+        headers = {"X-Auth-Token": cloud.token}
+        return httpx.get(cloud.url + path, headers=headers, **more).status_code
 """
 
+HANG = """
+        vifsim.rule(match="list_networks", hang="forever")
+        threading.Thread(target=quiet, args=(vifsim,), daemon=True).start()
+        while not vifsim.journal: pass
+"""
+UNUSED = """
+        vifsim.rule(match="create_*", first=1, status=503)
+        get(vifsim)
+"""
+UNKNOWN = """
+        get(vifsim, "/severs")
+"""
 MISTAKES = {
-    "rules_fired": (
-        'vifsim.rule(match="create_*", first=1, status=503)\n        get(vifsim)',
-        "never fired: 1 calls stopped at match",
-    ),
-    "known_paths": (
-        'get(vifsim, "/severs")',
-        "asked for what the cloud does not have: GET /severs",
-    ),
-    "nothing_in_flight": (
-        'vifsim.rule(match="list_networks", hang="forever")\n'
-        "        threading.Thread(target=quiet, args=(vifsim,), daemon=True).start()\n"
-        "        while not vifsim.journal: pass",
-        "has no answer yet: GET /os-networksv2",
-    ),
+    "rules_fired": (UNUSED, "never fired: 1 calls stopped at match"),
+    "known_paths": (UNKNOWN, "asked for what the cloud does not have: GET /severs"),
+    "nothing_in_flight": (HANG, "has no answer yet: GET /os-networksv2"),
 }
 QUIET = """
     def quiet(cloud):
@@ -50,7 +52,7 @@ QUIET = """
 def test_what_is_wrong_at_the_end_fails_the_test(run_suite: RunSuite, check: str) -> None:
     lines, told = MISTAKES[check]
 
-    run = run_suite(f"{GET}{QUIET}\n    def test_one(vifsim):\n        {lines}\n")
+    run = run_suite(f"{GET}{QUIET}\n    def test_one(vifsim):{lines}")
 
     assert run.exit_code == 1
     assert f"{check}: " in run.output
