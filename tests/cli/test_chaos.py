@@ -183,3 +183,15 @@ def test_a_command_that_is_no_client_is_named_for_what_it_is(
 
     assert code == 3
     assert f"note  lost-create: {named}" in capsys.readouterr().out.replace("the client ", "")
+
+
+def test_each_report_for_people_says_how_to_see_a_finding_again(chaos: Chaos) -> None:
+    reports = ("--report", "html=report.html", "--report", "md=report.md")
+
+    chaos("reposter", "--scenario", "lost-create", *reports)
+
+    for name in ("report.html", "report.md"):
+        assert "again: " in Path(name).read_text()
+        assert "vifsim chaos --scenario lost-create -- " in Path(name).read_text().replace(
+            "<code>", ""
+        )

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from vifsim.scorecard import exit_code, score_runs
 from vifsim.scorecard.page import page
-from vifsim.scorecard.text import evidence_line, in_order, junit, markdown, printable, title, unmet
+from vifsim.scorecard.text import (
+    evidence_line,
+    in_order,
+    junit,
+    markdown,
+    printable,
+    reproduction,
+    title,
+    unmet,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -154,16 +163,9 @@ def _findings(document: Document) -> list[str]:
         lines.append(f"FAIL  {rule['code']} {name} ({rule['severity']}): {rule['reason']}")
         lines += [f"      evidence: {evidence_line(e)}" for e in rule["evidence"][:_SHOWN_EVIDENCE]]
         lines.append(f"      advice: {rule['advice']}")
-        lines.append(f"      again: {_run_of(document, rule)['reproduce']}")
+        lines.append(f"      again: {reproduction(document, rule)}")
         lines.append("")
     return [printable(line) for line in lines]
-
-
-def _run_of(document: Document, rule: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the run in which a rule failed first."""
-    runs: Sequence[Mapping[str, Any]] = document["runs"]
-    numbers = [int(piece["run"]) for piece in rule["evidence"] if "run" in piece]
-    return runs[numbers[0] - 1 if numbers else 0]
 
 
 def _strays(finished: Sequence[Finished]) -> list[str]:

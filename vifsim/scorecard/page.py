@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vifsim.scorecard.chains import wait
 from vifsim.scorecard.report import LIMITS
-from vifsim.scorecard.text import evidence_line, in_order, printable, title, unmet
+from vifsim.scorecard.text import evidence_line, in_order, printable, reproduction, title, unmet
 from vifsim.scorecard.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -106,14 +106,15 @@ def _rules(document: Mapping[str, Any]) -> Iterator[str]:
         if rule["verdict"] == "not_exercised":
             skipped.append(f"<li>{rule['code']} <code>{name}</code>: {_text(rule['reason'])}</li>")
         else:
-            yield _rule(name, rule)
+            again = reproduction(document, rule) if rule["verdict"] == "fail" else None
+            yield _rule(name, rule, again)
     if skipped:
         items = "".join(skipped)
         yield f"<details><summary>{len(skipped)} rules not exercised</summary>"
         yield f"<ul>{items}</ul></details>"
 
 
-def _rule(name: str, rule: Mapping[str, Any]) -> str:
+def _rule(name: str, rule: Mapping[str, Any], again: str | None) -> str:
     verdict = rule["verdict"]
     shown = [f"<li><code>{_text(evidence_line(p))}</code></li>" for p in rule["evidence"]]
     proof = (
@@ -122,10 +123,11 @@ def _rule(name: str, rule: Mapping[str, Any]) -> str:
         else ""
     )
     advice = f"<p>{_text(rule['advice'])}</p>" if rule["advice"] else ""
+    command = f"<p>again: <code>{_text(again)}</code></p>" if again else ""
     return (
         f'<section class="rule {verdict}"><p><span class="tag">{_VERDICTS[verdict]}</span> '
         f'{rule["code"]} <code>{name}</code> <span class="dim">{rule["severity"]}</span></p>'
-        f"<p>{_text(rule['reason'])}</p>{advice}{proof}</section>"
+        f"<p>{_text(rule['reason'])}</p>{advice}{command}{proof}</section>"
     )
 
 

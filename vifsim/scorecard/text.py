@@ -125,6 +125,13 @@ def _hanging(head: str, text: str) -> list[str]:
 # ── Markdown ─────────────────────────────────────────────────────────────────────────────────────
 
 
+def reproduction(document: Mapping[str, Any], rule: Mapping[str, Any]) -> str | None:
+    """Return the command that shows a failed rule again; None where no command was run."""
+    runs: Sequence[Mapping[str, Any]] = document.get("runs", ())
+    numbers = [int(piece["run"]) for piece in rule["evidence"] if "run" in piece]
+    return str(runs[numbers[0] - 1 if numbers else 0]["reproduce"]) if runs else None
+
+
 def markdown(document: Mapping[str, Any]) -> str:
     """Return a scorecard in Markdown that fits a comment on a pull request."""
     rules = in_order(document)
@@ -135,6 +142,8 @@ def markdown(document: Mapping[str, Any]) -> str:
     for name, rule in failed:
         lines += ["", f"**{rule['code']} {name}**: {_cell(rule['advice'])}", ""]
         lines += [f"- {_cell(evidence_line(p))}" for p in rule["evidence"][:_SHOWN_EVIDENCE]]
+        again = reproduction(document, rule)
+        lines += [f"- again: {_cell(again)}"] if again else []
     lines += _folded([item for item in rules if item[1]["verdict"] == "not_exercised"])
     lines += ["", f"<sub>{escape(LIMITS)}</sub>"]
     return "\n".join(lines) + "\n"
