@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import aiohttp
     import httpx
 
+    from vifsim.connector import MemoryConnector
     from vifsim.simulator import ScenarioArgument, Simulator
 
 T = TypeVar("T")
@@ -579,6 +580,10 @@ class Cloud:
     def aiohttp_client(self) -> aiohttp.ClientSession:
         """Return an aiohttp session for this cloud; see `Simulator.aiohttp_client`."""
         return self.simulator.aiohttp_client()
+
+    def connector(self) -> MemoryConnector:
+        """Return an aiohttp connector to this cloud without a port; see `Simulator.connector`."""
+        return self.simulator.connector()
 
     def httpx_client(self) -> httpx.Client:
         """Return an httpx client for this cloud; see `Simulator.httpx_client`."""

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from vifsim.backend import Backend
     from vifsim.clock import Mode
+    from vifsim.connector import MemoryConnector
     from vifsim.exchange import Decision
     from vifsim.facade import Cloud, Scorecard
     from vifsim.http.tls import Authority
@@ -380,6 +381,18 @@ class Simulator:
     def aiohttp_client(self) -> aiohttp.ClientSession:
         """Return an aiohttp session for this cloud; close it on the loop that uses it."""
         return clients.aiohttp_client(self.url, self.token, self.ca_file)
+
+    def connector(self) -> MemoryConnector:
+        """Return an aiohttp connector that leads to this cloud without a port.
+
+        Raises:
+            UsageError: the simulator does not run.
+        """
+        from vifsim.connector import MemoryConnector  # noqa: PLC0415 -- only who asks needs it
+
+        if self._runner is None or self._runner.server is None:
+            raise UsageError("the simulator does not run: start it before you connect")
+        return MemoryConnector(self._runner.server, self._runner.server._loop)  # noqa: SLF001 -- the loop that it serves on, named nowhere else
 
     def httpx_client(self) -> httpx.Client:
         """Return an httpx client for this cloud.

@@ -1,0 +1,105 @@
+"""A cloud without a port: what goes through memory is what would go through a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from vifsim.errors import UsageError
+from vifsim.simulator import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from vifsim.facade import Cloud
+
+LIST = "http://cloud/os-networksv2"
+ATTACH = "http://cloud/servers/3ffd4f3e-8ed2-4d6c-9f0b-5d1a6a6f0a01/os-virtual-interfacesv2"
+WANTED = {"virtual_interface": {"network_id": "1f7920d3-0e63-4fec-a1cb-f7916671e8eb"}}
+
+
+@pytest.fixture
+async def client(cloud: Simulator) -> AsyncIterator[aiohttp.ClientSession]:
+    headers = {"X-Auth-Token": cloud.token}
+    async with aiohttp.ClientSession(connector=cloud.connector(), headers=headers) as session:
+        yield session
+
+
+async def test_calls_are_answered_over_one_connection_that_is_kept(
+    cloud: Simulator, client: aiohttp.ClientSession
+) -> None:
+    statuses = [(await client.get(LIST)).status for _ in range(3)]
+    made = await client.post(ATTACH, json=WANTED)
+
+    assert statuses == [200, 200, 200]
+    assert (await made.json())["virtual_interfaces"][0]["mac_address"].startswith("BC:76:4E")
+    assert {entry["conn"] for entry in cloud.journal.documents(cloud.journal)} == {1}
+
+
+async def test_many_at_once_are_told_apart(cloud: Simulator, client: aiohttp.ClientSession) -> None:
+    answers = await asyncio.gather(*(client.post(ATTACH, json=WANTED) for _ in range(50)))
+
+    assert sorted(answer.status for answer in answers) == [200] + [409] * 49
+    assert len({entry["peer"] for entry in cloud.journal.documents(cloud.journal)}) > 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"reset": True}, aiohttp.ClientError),
+        ({"close": "before_headers"}, aiohttp.ServerDisconnectedError),
+        ({"close": "mid_body"}, aiohttp.ClientPayloadError),
+        ({"truncate": "40%"}, aiohttp.ClientPayloadError),
+    ],
+)
+async def test_faults_on_the_wire_are_felt(
+    cloud: Simulator,
+    client: aiohttp.ClientSession,
+    fault: dict[str, object],
+    error: type[Exception],
+) -> None:
+    await cloud.add_rule({"match": "create_virtual_interface", **fault})
+
+    with pytest.raises(error):
+        await (await client.post(ATTACH, json=WANTED)).read()
+
+
+async def test_a_client_that_leaves_is_noticed(
+    cloud: Simulator, client: aiohttp.ClientSession
+) -> None:
+    await cloud.add_rule({"match": "list_networks", "hang": "forever"})
+
+    with pytest.raises(TimeoutError):
+        await client.get(LIST, timeout=aiohttp.ClientTimeout(total=0.05))
+
+    while cloud.journal.under_way:
+        await cloud.clock.pause(0.01)
+    assert [entry["outcome"] for entry in cloud.journal.documents(cloud.journal)] == ["client_gone"]
+
+
+async def test_a_large_body_arrives_whole(client: aiohttp.ClientSession) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" " * 1000
+        yield b'{"virtual_interface": {"network_id": "1f7920d3-0e63-4fec-a1cb-f7916671e8eb"}}'
+
+    told = await client.post(ATTACH, data=pieces(), headers={"Content-Type": "application/json"})
+
+    assert told.status == 200
+
+
+async def test_a_cloud_in_a_thread_is_reached_from_the_tests_loop(vifsim: Cloud) -> None:
+    async with aiohttp.ClientSession(
+        connector=vifsim.connector(), headers={"X-Auth-Token": vifsim.token}
+    ) as session:
+        statuses = [answer.status for answer in [await session.get(LIST) for _ in range(3)]]
+
+    assert statuses == [200, 200, 200]
+
+
+def test_a_simulator_that_does_not_run_has_no_connections() -> None:
+    with pytest.raises(UsageError, match="does not run"):
+        Simulator().connector()
