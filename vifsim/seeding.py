@@ -9,7 +9,7 @@ Source: control API, sections 2, 3.1 and 3.5 (docs/control-api.md).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -201,7 +201,7 @@ def contents_of(snapshot: Snapshot) -> tuple[Contents, Settings, int]:
 
 
 @contextmanager
-def reading(snapshot: Mapping[str, Any]) -> Iterator[None]:
+def reading(snapshot: Mapping[str, Any]) -> Generator[None, None, None]:
     """Read parts of a snapshot inside the block: what it trips over is told as the snapshot's.
 
     Raises:

@@ -183,7 +183,23 @@ async def test_watched_on_a_terminal_it_is_a_table(make_cloud: MakeCloud, api_of
     shown = screen.getvalue()
     assert "create_virtual_interface" in shown
     assert "virtual interface created" in shown
-    assert "calls 1   decided by rules 0   under way 0" in shown
+    assert "calls 1  decided by rules 0  under way 0" in shown
+
+
+async def test_watched_on_a_narrow_screen_what_was_told_is_still_there(
+    make_cloud: MakeCloud, api_of: ApiOf
+) -> None:
+    cloud = await make_cloud(scenario="flaky-create", clock="manual", self_stepping=True)
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=30)
+
+    with Watch(cloud, console) as watch:
+        await api_of(cloud).attach()
+        with console.capture() as captured:
+            console.print(watch)
+
+    *_, row = (line for line in captured.get().splitlines() if "create_virtual_interface" in line)
+    assert "nothing changed" in row
+    assert "503" in row
 
 
 async def test_watched_a_call_without_an_end_is_shown_as_such(

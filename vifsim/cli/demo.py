@@ -156,7 +156,9 @@ class Screen:
 
     def _below(self) -> RenderableType:
         if self._ending is not None:
-            return Text(_closing(self._steps, self._ending), style="bold")
+            summary, _, verdict = _closing(self._steps, self._ending).partition("\n")
+            style = "bold green" if self._ending.interfaces == 1 else "bold red"
+            return Text.assemble(summary, "\n", (verdict, style))
         waits = self._steps and self._steps[-1].wait
         self._spinner.update(text=f"waits {waits:g} s" if waits else "asks")
         return self._spinner

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -15,8 +16,8 @@ from rich.text import Text
 from vifsim.journal import entry_document
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
-    from typing import Any
 
     from vifsim.exchange import Call
     from vifsim.simulator import Simulator
@@ -25,6 +26,8 @@ _MARGIN = 8
 """Lines of the screen that are not rows of the table."""
 _FEWEST, _MOST = 5, 40
 _WIDTH = 120
+_ROOMY = 100
+"""Characters from which a screen shows all columns."""
 
 
 class Watch:
@@ -68,18 +71,18 @@ class Watch:
             sys.stderr.write(line_of(entry_document(call)) + "\n")
 
     def __rich__(self) -> RenderableType:
-        table = Table(box=box.SIMPLE_HEAD, width=min(_WIDTH, self.console.width), pad_edge=False)
-        for name, justify in (("", "right"), ("at", "right"), ("call", "left")):
-            table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
-        table.add_column("who", no_wrap=True)
-        table.add_column("what really happened", no_wrap=True)
-        table.add_column("told", justify="right")
-        table.add_column("ms", justify="right")
-        table.add_column("rule", style="magenta", no_wrap=True)
+        width = min(_WIDTH, self.console.width)
+        shown = COLUMNS if width >= _ROOMY else tuple(c for c in COLUMNS if c.needed)
+        table = Table(box=box.SIMPLE_HEAD, width=width, pad_edge=False)
+        for column in shown:
+            table.add_column(
+                column.name, justify=column.justify, no_wrap=True, min_width=column.least
+            )
         for call in list(self._calls):
-            table.add_row(*_row(entry_document(call)))
+            entry = entry_document(call)
+            table.add_row(*(column.cell(entry) for column in shown))
         if not self._calls:
-            table.add_row("", "", Text("no call yet", style="dim"), "", "", "", "", "")
+            table.caption = "no call yet"
         return Group(self._head(), table)
 
     def _head(self) -> RenderableType:
@@ -87,27 +90,10 @@ class Watch:
         return Text.assemble(
             ("vifsim ", "bold"),
             simulator.url,
-            (f"   scenario {simulator.scenario.name}", "cyan"),
-            f"   calls {self._ended}   decided by rules {self._decided}   ",
-            f"under way {simulator.journal.under_way}   clock {simulator.clock.now():.1f} s",
+            (f"  scenario {simulator.scenario.name}", "cyan"),
+            f"  calls {self._ended}  decided by rules {self._decided}",
+            f"  under way {simulator.journal.under_way}  clock {simulator.clock.now():.1f} s",
         )
-
-
-def _row(entry: dict[str, Any]) -> tuple[Text | str, ...]:
-    told = _told(entry)
-    style = "dim" if entry["outcome"] is None else _style(told)
-    took = "" if entry["end"] is None else f"{(entry['end'] - entry['arrived']) * 1000:.0f}"
-    decision: dict[str, Any] = entry["decision"] or {}
-    return (
-        Text(str(entry["seq"]), style="dim"),
-        f"{entry['arrived']:.2f}",
-        _asked(entry),
-        entry["user"] or "-",
-        Text(happened(entry), style="green" if entry["effects"] else "dim"),
-        Text(told, style=style),
-        took,
-        decision.get("by") or "",
-    )
 
 
 def _asked(entry: dict[str, Any]) -> Text:
@@ -136,10 +122,51 @@ def _style(told: str) -> str:
     return "yellow" if told.startswith("4") else "bold red"
 
 
+def _told_cell(entry: dict[str, Any]) -> Text:
+    told = _told(entry)
+    return Text(told, style="dim" if entry["outcome"] is None else _style(told))
+
+
+def _took(entry: dict[str, Any]) -> str:
+    return "" if entry["end"] is None else f"{(entry['end'] - entry['arrived']) * 1000:.0f}"
+
+
+def _rule(entry: dict[str, Any]) -> str:
+    decision: dict[str, Any] = entry["decision"] or {}
+    return decision.get("by") or ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of the table: `needed` where the screen is narrow too, `least` characters wide."""
+
+    name: str
+    cell: Callable[[dict[str, Any]], Text | str]
+    least: int
+    justify: Literal["left", "right"] = "left"
+    needed: bool = True
+
+
+COLUMNS = (
+    Column(name="", cell=lambda e: Text(str(e["seq"]), style="dim"), least=4, justify="right"),
+    Column(name="at", cell=lambda e: f"{e['arrived']:.2f}", least=6, justify="right", needed=False),
+    Column(name="call", cell=_asked, least=24),
+    Column(name="who", cell=lambda e: e["user"] or "-", least=4, needed=False),
+    Column(
+        name="what really happened",
+        cell=lambda e: Text(happened(e), style="green" if e["effects"] else "dim"),
+        least=25,
+    ),
+    Column(name="told", cell=_told_cell, least=7, justify="right"),
+    Column(name="ms", cell=_took, least=5, justify="right", needed=False),
+    Column(name="rule", cell=lambda e: Text(_rule(e), style="magenta"), least=6),
+)
+"""What is shown of a call, from left to right."""
+
+
 def line_of(entry: dict[str, Any]) -> str:
     """Return an entry as one plain line."""
-    decision: dict[str, Any] = entry["decision"] or {}
-    by: str | None = decision.get("by")
+    by = _rule(entry)
     rule = f"  rule {by}" if by else ""
     return (
         f"{entry['seq']:5}  {entry['arrived']:9.3f}  {entry['operation']:26} "
