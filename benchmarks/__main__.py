@@ -14,6 +14,8 @@ SUBJECTS = {
     "faults": ("benchmarks.faults_cost", "Fault decorator where it decides nothing"),
     "autojump": ("benchmarks.autojump", "Time that jumps, by its mark of 50 ms"),
     "scorecard": ("benchmarks.scorecard_cost", "Scoring, against reading the journal"),
+    "footprint": ("benchmarks.footprint", "Import, cold start and memory, against aiohttp alone"),
+    "delays": ("benchmarks.delays", "Injected latency, against a handler that sleeps"),
     "start": ("benchmarks.start_cost", "Start, against a bare AppRunner"),
 }
 

@@ -16,6 +16,7 @@ from benchmarks.serving import NETWORK, SERVERS, scenario, server_id
 from vifsim.exchange import Call
 from vifsim.model import InterfaceId, NetworkId, ServerId
 from vifsim.simulator import Simulator
+from vifsim_backends.faults import FaultBackend
 
 if TYPE_CHECKING:
     from vifsim.backend import Backend
@@ -83,17 +84,18 @@ async def _round(backend: Backend) -> float:
     return took / (3 * _SERVERS)
 
 
+def _decorator(simulator: Simulator) -> FaultBackend:
+    assert isinstance(simulator.faults, FaultBackend)
+    return simulator.faults
+
+
 async def _measure(rounds: int) -> Rounds:
     found = Rounds()
-    without = {**scenario(), "rules": []}
+    without: dict[str, Any] = {**scenario(), "rules": []}
     under_rules = {**scenario(), "rules": _rules(50)}
     async with Simulator(scenario=without) as off, Simulator(scenario=under_rules) as on:
-        subjects: dict[str, Backend] = {
-            "inner": off.faults.inner,
-            "none": off.faults,
-            "inner of 50": on.faults.inner,
-            "50": on.faults,
-        }
+        none, fifty = _decorator(off), _decorator(on)
+        subjects = {"inner": none.inner, "none": none, "inner of 50": fifty.inner, "50": fifty}
         for _ in range(rounds):
             for name, backend in subjects.items():
                 found.add(name, await _round(backend))

@@ -5,6 +5,7 @@ The house rule: a figure of ours never stands alone; what it is held against ran
 
 from __future__ import annotations
 
+import resource
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,12 @@ def cpu_seconds(pid: int) -> float:
     for thread in Path(f"/proc/{pid}/task").iterdir():
         spent += int((thread / "schedstat").read_text().split()[0])
     return spent / 1e9
+
+
+def own_memory_bytes(process: str) -> int:
+    """Return the resident memory of a process, by its id or `self` (Linux)."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
 
 
 def show(title: str, figures: Sequence[Figure], tell: Callable[[str], None] = print) -> bool:

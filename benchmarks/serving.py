@@ -18,6 +18,8 @@ from aiohttp import web
 from vifsim.simulator import Simulator
 
 SERVERS = 2000
+DELAY = 0.25
+"""Seconds that `sleeping` and `delayed` wait before they answer."""
 NETWORK = "1f7920d3-0e63-4fec-a1cb-f7916671e8eb"
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -92,13 +94,37 @@ def _json(document: Any) -> web.Response:
     return web.Response(body=json.dumps(document).encode(), content_type="application/json")
 
 
+async def sleeping(delay: float = DELAY) -> str:
+    """Serve one answer after an `asyncio.sleep`; return the URL."""
+
+    async def handler(_: web.Request) -> web.Response:
+        await asyncio.sleep(delay)
+        return _json({"version": {}})
+
+    app = web.Application()
+    app.router.add_get("/v2.0", handler)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
+    return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+
+async def _ours(name: str, *rest: str) -> str:
+    given: dict[str, Any] = scenario()
+    if name == "delayed":
+        given = {"version": 1, "rules": [{"latency": f"{int(DELAY * 1000)}ms"}]}
+    simulator = Simulator(scenario=given, backend=rest[0] if rest else "memory:")
+    return (await simulator.start()).url
+
+
 async def main(name: str, *rest: str) -> None:
     """Serve until standard input ends."""
     if name == "bare":
         url = await bare()
+    elif name == "sleeping":
+        url = await sleeping()
     else:
-        simulator = Simulator(scenario=scenario(), backend=rest[0] if rest else "memory:")
-        url = (await simulator.start()).url
+        url = await _ours(name, *rest)
     print(url, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
