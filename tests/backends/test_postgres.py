@@ -1,0 +1,159 @@
+"""A cloud in PostgreSQL, judged on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from vifsim.clock import SimClock
+from vifsim.conformance import (
+    BLUE,
+    ONE,
+    BackendConformance,
+    a_call,
+    attach,
+    attached,
+    check_portable,
+    log_in,
+    world,
+)
+from vifsim.errors import BackendError, Conflict, ServiceUnavailable
+from vifsim.model import Settings, VirtualInterface
+from vifsim_backends.memory import MemoryBackend
+from vifsim_backends.postgres import PostgresBackend
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.backends.conftest import Cluster
+    from vifsim.backend import Backend
+    from vifsim.clock import Clock
+
+pytestmark = pytest.mark.postgres
+
+
+def new_store(cluster: Cluster, tmp_path: Path) -> str:
+    """Return the URL of a store of which nothing exists yet."""
+    return cluster.url(f"t{blake2b(str(tmp_path).encode(), digest_size=8).hexdigest()}")
+
+
+class TestPostgresBackend(BackendConformance):
+    @pytest.fixture(autouse=True)
+    def _store(self, postgres: Cluster, url: str, tmp_path: Path) -> None:
+        self.cluster, self.url, self.folder = postgres, url, tmp_path
+
+    def make_backend(self, tmp_path: Path, clock: Clock) -> Backend:
+        url = self.url if tmp_path == self.folder else new_store(self.cluster, tmp_path)
+        return PostgresBackend(url, clock=clock)
+
+
+@pytest.fixture
+async def url(postgres: Cluster) -> str:
+    """An empty store. Its tables stay from test to test: making them takes longer than a test."""
+    url = postgres.url("suite")
+    connection = await asyncpg.connect(url)
+    if await connection.fetchval("SELECT to_regclass('meta')") is not None:
+        await connection.execute("DELETE FROM meta")
+    await connection.close()
+    return url
+
+
+@pytest.fixture
+def new_url(postgres: Cluster, tmp_path: Path) -> str:
+    """A store of which nothing exists yet."""
+    return new_store(postgres, tmp_path)
+
+
+@pytest.fixture
+async def four(new_url: str) -> AsyncIterator[list[Backend]]:
+    """Four backends over one database, started at once on nothing."""
+    made: list[Backend] = [
+        PostgresBackend(new_url, clock=SimClock(mode="manual")) for _ in range(4)
+    ]
+    await asyncio.gather(*(backend.open(world()) for backend in made))
+    yield made
+    for backend in made:
+        await backend.close()
+
+
+async def test_of_concurrent_attaches_through_four_exactly_one_wins(four: list[Backend]) -> None:
+    attempts = [backend.create_virtual_interface(a_call(), ONE, BLUE) for backend in four * 50]
+
+    outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+
+    assert sum(isinstance(outcome, VirtualInterface) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 199
+    assert [len(await attached(backend)) for backend in four] == [1, 1, 1, 1]
+
+
+async def test_a_token_of_one_is_good_at_the_others_at_once(four: list[Backend]) -> None:
+    access = await log_in(four[0])
+
+    known = await asyncio.gather(*(backend.identify(access.text) for backend in four))
+    await four[1].revoke_token(a_call(), access.text)
+    ended = await asyncio.gather(*(backend.identify(access.text) for backend in four))
+
+    assert all(identity is not None for identity in known)
+    assert ended == [None] * 4
+
+
+async def test_settings_of_one_hold_at_the_others(four: list[Backend]) -> None:
+    await four[0].configure(Settings(region="ORD"))
+
+    await four[1].identify("whoever")
+
+    assert four[1].settings.region == "ORD"
+
+
+async def test_memory_and_postgres_restore_one_another(url: str) -> None:
+    clock = SimClock(mode="manual")
+    memory = MemoryBackend("memory:", clock=clock)
+    postgres = PostgresBackend(url, clock=clock)
+    await memory.open(world())
+    await postgres.open(world(seed=99))
+    await attach(memory)
+
+    await check_portable(memory, postgres)
+    await check_portable(postgres, memory)
+
+    await postgres.close()
+
+
+async def test_a_server_that_went_away_is_a_503_until_it_is_back(
+    postgres: Cluster, url: str
+) -> None:
+    backend = PostgresBackend(url, clock=SimClock(mode="manual"))
+    await backend.open(world())
+
+    await asyncio.to_thread(postgres.stop)
+    try:
+        with pytest.raises(ServiceUnavailable):
+            await attach(backend)
+        with pytest.raises(ServiceUnavailable):
+            await attached(backend)
+    finally:
+        await asyncio.to_thread(postgres.start)
+    made = await attach(backend)
+
+    assert [found.id for found in await attached(backend)] == [made.id]
+    await backend.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("postgresql://vifsim@/postgres?host=/nowhere", "see that it runs"),
+        ("postgresql://vifsim@localhost:nonsense/x", "write postgresql://"),
+    ],
+    ids=["nobody there", "no address"],
+)
+async def test_a_database_that_cannot_be_used_is_refused_with_a_hint(url: str, hint: str) -> None:
+    backend = PostgresBackend(url, clock=SimClock(mode="manual"))
+
+    with pytest.raises(BackendError, match=hint):
+        await backend.open(world())
