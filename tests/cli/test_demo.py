@@ -10,13 +10,10 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DEMO = [sys.executable, "-m", "vifsim", "demo"]
 
@@ -123,3 +120,10 @@ def test_a_picture_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
     assert run.returncode == 2
     assert re.fullmatch(r"vifsim: cannot write \S+: No such file or directory\n", run.stderr)
+
+
+def test_the_picture_that_is_shown_asks_no_other_host() -> None:
+    picture = (Path(__file__).parents[2] / "docs" / "images" / "demo.svg").read_text("utf-8")
+
+    assert "exactly" in picture
+    assert "url(http" not in picture

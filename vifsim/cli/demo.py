@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 104
 _DRAIN = 2.0
+_FONT = re.compile(r"\s*@font-face \{[^}]*\}")
 _OPENING = (
     f"A client wants one thing: web-1 on {LABEL}. The cloud is slow, busy, limited, "
     "and loses an answer."
@@ -183,7 +185,7 @@ def _write_picture(path: Path, steps: list[Step], ending: Ending) -> None:
         screen.show(steps, ending)
         console.print(screen)
         picture = console.export_svg(title="vifsim demo")
-    _write(path, picture)
+    _write(path, _FONT.sub("", picture))  # a picture that asks no other host
 
 
 def _write(path: Path, text: str) -> None:
