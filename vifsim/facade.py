@@ -378,6 +378,10 @@ class AddedRule:
         """Remove it."""
         self._run(lambda: self._simulator.drop_rule(self.id))
 
+    def forget(self) -> None:
+        """Remove it as if it had never been added; for one that never fired."""
+        self._run(lambda: self._simulator.forget_rule(self.id))
+
     def __enter__(self) -> AddedRule:
         """Keep it while the block runs."""
         return self

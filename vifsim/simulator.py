@@ -551,6 +551,11 @@ class Simulator:
         """Return the ids of all rules that were ever added by hand, removed ones too."""
         return list(self._ever_added)
 
+    def forget_rule(self, rule_id: str) -> None:
+        """Remove an added rule as if it had never been there; raises as `drop_rule`."""
+        self.drop_rule(rule_id)
+        self._ever_added.pop(rule_id, None)
+
     async def remove_added_rules(self) -> None:
         """Remove all added rules."""
         self._added = []

@@ -115,7 +115,9 @@ def test_a_test_without_a_cloud_is_a_mistake() -> None:
     def test_it() -> None:
         raise NotImplementedError
 
-    with pytest.raises(UsageError, match="test_it takes neither vifsim nor vifsim_autojump"):
+    with pytest.raises(
+        UsageError, match="test_it takes none of vifsim, vifsim_session, vifsim_autojump"
+    ):
         every_fault()(test_it)
 
 
