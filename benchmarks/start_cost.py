@@ -45,6 +45,16 @@ async def _ours(http: aiohttp.ClientSession) -> float:
     return took
 
 
+async def _through_memory() -> float:
+    began = time.perf_counter()
+    simulator = await Simulator().start()
+    async with aiohttp.ClientSession(connector=simulator.connector()) as http:
+        await _first_answer(http, "http://cloud/os-networksv2")
+        took = time.perf_counter() - began
+    await simulator.stop()
+    return took
+
+
 async def _measure(rounds: int) -> Rounds:
     found = Rounds()
     async with aiohttp.ClientSession() as http:
@@ -53,6 +63,7 @@ async def _measure(rounds: int) -> Rounds:
         for _ in range(rounds):
             found.add("bare", await _bare(http))
             found.add("ours", await _ours(http))
+            found.add("memory", await _through_memory())
     return found
 
 
@@ -65,5 +76,11 @@ def measure(rounds: int = ROUNDS) -> list[Figure]:
             ratio=found.ratio("ours", "bare"),
             mark=2.0,
             detail=f"{found.median('ours') * 1e3:.2f} ms by {found.median('bare') * 1e3:.2f} ms",
-        )
+        ),
+        Figure(
+            name="the same through the in-memory connector",
+            ratio=found.ratio("memory", "bare"),
+            mark=0.75,
+            detail=f"{found.median('memory') * 1e3:.2f} ms by {found.median('bare') * 1e3:.2f} ms",
+        ),
     ]
