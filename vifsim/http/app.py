@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote
 
@@ -297,17 +298,24 @@ class Found:
     wants_xml: bool = False
 
 
+@cache
+def _tree() -> _Node:
+    """Return the routes by their segments; all routers share it, and none changes it."""
+    root = _Node()
+    for route in ROUTES:
+        node = root
+        for segment in _segments(route.template):
+            node = node.child(segment)
+        node.routes[route.method] = route
+    return root
+
+
 class Router:
     """Finds the route of a request."""
 
     def __init__(self) -> None:
-        self._root = _Node()
+        self._root = _tree()
         self._known: dict[tuple[str, str], Found] = {}
-        for route in ROUTES:
-            node = self._root
-            for segment in _segments(route.template):
-                node = node.child(segment)
-            node.routes[route.method] = route
 
     def find(self, method: str, raw_path: str) -> Found:
         """Return where a method and path lead, not to be changed; never raises.
