@@ -6,6 +6,7 @@ import asyncio
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+import aiohttp
 import asyncpg
 import pytest
 
@@ -22,7 +23,8 @@ from vifsim.conformance import (
     world,
 )
 from vifsim.errors import BackendError, Conflict, ServiceUnavailable
-from vifsim.model import Settings, VirtualInterface
+from vifsim.model import NewServer, Settings, VirtualInterface
+from vifsim.simulator import Simulator
 from vifsim_backends.memory import MemoryBackend
 from vifsim_backends.postgres import PostgresBackend
 
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from tests.backends.conftest import Cluster
     from vifsim.backend import Backend
     from vifsim.clock import Clock
+    from vifsim.model import ServerId
+
+ADDED_NETWORK = "1f7920d3-0e63-4fec-a1cb-f7916671e8eb"
 
 pytestmark = pytest.mark.postgres
 
@@ -142,6 +147,41 @@ async def test_a_server_that_went_away_is_a_503_until_it_is_back(
 
     assert [found.id for found in await attached(backend)] == [made.id]
     await backend.close()
+
+
+async def test_simulators_over_one_database_are_one_cloud(url: str) -> None:
+    body = {"virtual_interface": {"network_id": ADDED_NETWORK}}
+
+    async with Simulator(backend=url) as one, Simulator(backend=url) as other:
+        path = f"/servers/{one.server_id}/os-virtual-interfacesv2"
+        async with aiohttp.ClientSession(headers={"X-Auth-Token": one.token}) as client:
+            first = await client.post(one.url + path, json=body)
+            second = await client.post(other.url + path, json=body)
+            listed = await (await client.get(other.url + path)).json()
+
+    made = (await first.json())["virtual_interfaces"][0]["id"]
+    assert (first.status, second.status) == (200, 409)
+    assert made in [found["id"] for found in listed["virtual_interfaces"]]
+
+
+async def test_mixed_operations_through_four_lose_nothing(four: list[Backend]) -> None:
+    async def come_and_go(number: int) -> ServerId:
+        backend, other = four[number % 4], four[(number + 1) % 4]
+        server = await backend.create_server(
+            a_call(), NewServer(name="new", image_ref="1", flavor_ref="2", networks=())
+        )
+        made = await other.create_virtual_interface(a_call(), server.server.id, BLUE)
+        if number % 2:
+            await backend.delete_virtual_interface(a_call(), server.server.id, made.id)
+        return server.server.id
+
+    servers = await asyncio.gather(*(come_and_go(number) for number in range(40)))
+
+    found = [await attached(four[0], server) for server in servers]
+    addresses = [one.addresses for interfaces in found for one in interfaces]
+    assert len(set(servers)) == 40
+    assert [len(interfaces) for interfaces in found] == [1, 0] * 20
+    assert len(set(addresses)) == 20
 
 
 @pytest.mark.parametrize(

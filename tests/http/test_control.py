@@ -374,6 +374,22 @@ async def test_a_snapshot_brings_everything_back_but_the_journal(
     assert (await control.document("journal"))["last"] == 1
 
 
+async def test_a_rule_added_with_bare_numbers_comes_back_from_a_snapshot(
+    control: ControlApi, cloud: Simulator
+) -> None:
+    cloud.rule(status=503, retry_after=1.5, first=1)
+    cloud.rule(hang=60, first=1)
+    cloud.rule(latency=0.2)
+    added = (await control.document("scenario"))["rules"]
+    snapshot = await control.document("snapshot")
+    await control.ask("PUT", "scenario", {"version": 1})
+
+    told = await control.ask("PUT", "snapshot", snapshot)
+
+    assert told.status == 204
+    assert (await control.document("scenario"))["rules"] == added
+
+
 async def test_a_snapshots_world_has_the_shape_of_a_scenarios(control: ControlApi) -> None:
     world = (await control.document("snapshot"))["world"]
 
