@@ -356,9 +356,15 @@ def state_document(contents: Contents, settings: Settings, now: float) -> dict[s
 _DURATIONS = ("build_time", "delete_time", "token_lifetime")
 
 
+def _shallow(value: Settings | Policy | Quotas) -> dict[str, Any]:
+    """Return a value's fields; `asdict`, which copies each deeply, took a third of a start."""
+    return {item.name: getattr(value, item.name) for item in fields(value)}
+
+
 def settings_document(settings: Settings) -> dict[str, Any]:
     """Return settings as a scenario would write them."""
-    document = asdict(settings)
+    document = _shallow(settings)
+    document["policy"], document["quotas"] = _shallow(settings.policy), _shallow(settings.quotas)
     for key in _DURATIONS:
         document[key] = f"{document[key]!r}".removesuffix(".0") + "s"
     document["policy"] |= {key: list(document["policy"][key]) for key in ("required", "banned")}
