@@ -394,20 +394,25 @@ class PostgresBackend(StoreBackend):
 
 def _refusal(exc: BaseException) -> BaseException:
     """Return what an error at the opening means to the user; the URL may hold a password."""
-    if isinstance(exc, BackendError | ServiceUnavailable):
-        return exc
     if isinstance(exc, ApiFault):
         return BackendError(f"the world does not fit together: {exc.message} (correct it)")
-    if isinstance(
-        exc, (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
-    ):
-        return BackendError(f"the database lets us not in: {exc} (check user and password)")
-    if isinstance(exc, asyncpg.InvalidCatalogNameError):
-        return BackendError(f"{exc} (make it first: createdb NAME)")
-    if isinstance(exc, (*_LOST, ValueError)):
-        reason = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
+    if isinstance(exc, ValueError):
+        # What could not be read may be a part of the password: it is not shown.
         return BackendError(
-            f"the database cannot be used: {reason}"
-            " (write postgresql://user@host/database, and see that it runs)"
+            "the database's URL cannot be read (write postgresql://user@host/database, and"
+            " encode what is special in a password: %40 for @, %2F for /)"
         )
-    return exc
+    return BackendError(_why_lost(exc)) if isinstance(exc, _LOST) else exc
+
+
+def _why_lost(exc: BaseException) -> str:
+    refused = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
+    reason = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
+    if isinstance(exc, refused):
+        return f"the database lets us not in: {reason} (check user and password)"
+    if isinstance(exc, asyncpg.InvalidCatalogNameError):
+        return f"{reason} (make it first: createdb NAME)"
+    return (
+        f"the database cannot be used: {reason}"
+        " (write postgresql://user@host/database, and see that it runs)"
+    )

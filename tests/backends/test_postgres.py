@@ -189,11 +189,13 @@ async def test_mixed_operations_through_four_lose_nothing(four: list[Backend]) -
     [
         ("postgresql://vifsim@/postgres?host=/nowhere", "see that it runs"),
         ("postgresql://vifsim@localhost:nonsense/x", "write postgresql://"),
+        ("postgresql://vifsim:s3/cret@localhost/x", "encode what is special"),
     ],
-    ids=["nobody there", "no address"],
+    ids=["nobody there", "no address", "a slash in the password"],
 )
 async def test_a_database_that_cannot_be_used_is_refused_with_a_hint(url: str, hint: str) -> None:
     backend = PostgresBackend(url, clock=SimClock(mode="manual"))
 
-    with pytest.raises(BackendError, match=hint):
+    with pytest.raises(BackendError, match=hint) as told:
         await backend.open(world())
+    assert "s3" not in str(told.value)
