@@ -25,7 +25,7 @@ from vifsim.http.access import Access
 from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.control import PREFIX, Control
 from vifsim.http.edge import Edge
-from vifsim.http.serving import Everything, Runner, expect, why
+from vifsim.http.serving import Everything, Runner, StampingServer, expect, why
 from vifsim.model import DEMO_DOCUMENT
 from vifsim.moments import Moment, Moments, apart
 from vifsim.recording import Recording, explained, merged_world, without_secrets
@@ -390,9 +390,10 @@ class Simulator:
         """
         from vifsim.connector import MemoryConnector  # noqa: PLC0415 -- only who asks needs it
 
-        if self._runner is None or self._runner.server is None:
+        server = None if self._runner is None else self._runner.server
+        if not isinstance(server, StampingServer):
             raise UsageError("the simulator does not run: start it before you connect")
-        return MemoryConnector(self._runner.server, self._runner.server._loop)  # noqa: SLF001 -- the loop that it serves on, named nowhere else
+        return MemoryConnector(server, server.loop)
 
     def httpx_client(self) -> httpx.Client:
         """Return an httpx client for this cloud.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,7 +31,7 @@ async def test_servers_that_attach_at_once_get_addresses_of_their_own(
     make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:
     names = [f"s{number}" for number in range(200)]
-    world = {
+    world: dict[str, Any] = {
         "settings": {"quotas": {"instances": None, "ram": None}},
         "servers": [{"name": name, "networks": []} for name in names],
     }

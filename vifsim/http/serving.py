@@ -124,6 +124,11 @@ class StampingServer(web.Server):
         self._clock = clock
         self._numbers: Iterator[int] = count(1)
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop on which connections live."""
+        return self._loop
+
     def __call__(self) -> RequestHandler:
         """Return the protocol of a new connection."""
         return StampedConnection(
