@@ -7,12 +7,13 @@ import gc
 import json
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Figure, Rounds, cpu_seconds
-from benchmarks.serving import NETWORK, SERVERS, server_id
+from benchmarks.serving import NETWORK, SERVERS, scenario, server_id
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -62,15 +63,28 @@ class Subject:
 
 @contextmanager
 def serving(*arguments: str) -> Generator[Subject]:
-    """Run one of the servers in a process of its own."""
+    """Run one of the servers in a process of its own; ours by the command that users type."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        json.dump(scenario(), file)
+        file.flush()
+        command = ["-m", "benchmarks.serving", *arguments]
+        if arguments[0] == "vifsim":
+            command = ["-m", "vifsim", "serve", "--port", "0", "--scenario", file.name]
+        with _started(command) as subject:
+            yield subject
+
+
+@contextmanager
+def _started(command: list[str]) -> Generator[Subject]:
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.serving", *arguments],
+        [sys.executable, *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
         assert process.stdout is not None
-        url = process.stdout.readline().strip()
+        url = process.stdout.readline().split()[-1]
         try:
             yield Subject(process.pid, url.removeprefix("http://"))
         finally:
