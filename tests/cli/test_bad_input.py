@@ -54,7 +54,7 @@ def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         ("serve --port abc", "argument --port: invalid int value: 'abc'"),
         ("serve --scenario brownoot", "there is no scenario brownoot (did you mean brownout?)"),
         ("serve --scenario ./none.yaml", "cannot read ./none.yaml: No such file or directory"),
-        ("serve --backend redis://x", "no backend for 'redis://x' (known: memory, sqlite"),
+        ("serve --backend redis://x", "no backend for 'redis://x' (known: memory, postgres"),
         ("serve --backend sqlit:///x.db", "did you mean sqlite:?"),
         ("serve --backend memory:x", "write memory:, not memory:x"),
         ("serve --backend sqlite:////none/x.db", "mkdir -p /none"),
