@@ -398,6 +398,10 @@ def find(url: str) -> type[Backend]:
     return load(known[scheme])
 
 
+_EXTRAS = {"postgresql": "postgres"}
+"""The extra that a backend needs, where it is not called as the scheme of its URL."""
+
+
 def load(point: EntryPoint) -> type[Backend]:
     """Return what an entry point names.
 
@@ -407,6 +411,7 @@ def load(point: EntryPoint) -> type[Backend]:
     try:
         loaded: type[Backend] = point.load()
     except ImportError as exc:
-        cure = f"pip install 'vifsim[{point.name}]'" if exc.name else "is it installed whole?"
+        extra = _EXTRAS.get(point.name, point.name)
+        cure = f"pip install 'vifsim[{extra}]'" if exc.name else "is it installed whole?"
         raise UsageError(f"backend {point.name} cannot be loaded: {exc} ({cure})") from exc
     return loaded

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vifsim.scorecard import Run
 
-FORMS = ("json", "markdown", "junit", "html")
+FORMS = ("json", "md", "markdown", "junit", "html")
 """What `--report FORM=FILE` writes."""
 
 
@@ -64,7 +64,7 @@ def rendered(form: str, document: Mapping[str, Any], judged: Run) -> str:
     match form:
         case "json":
             return json.dumps(document, indent=1) + "\n"
-        case "markdown":
+        case "md" | "markdown":
             return markdown(document)
         case "junit":
             return junit(document)
