@@ -113,6 +113,10 @@ class Rows(ABC):
     async def set_sequence(self, kind: str, number: int) -> None:
         """Set the last number of a sequence."""
 
+    async def sequences(self, kinds: Sequence[str]) -> Sequence[int]:
+        """Return the last numbers of several; a store that can reads them in one go."""
+        return [await self.sequence(kind) for kind in kinds]
+
     @abstractmethod
     async def tenant(self, tenant_id: TenantId) -> Tenant | None:
         """Return a tenant."""
@@ -221,9 +225,44 @@ class Rows(ABC):
     async def mac_in_use(self, mac_address: str) -> bool:
         """Return whether an interface has this MAC."""
 
+    async def site(self, server_id: ServerId, network_id: NetworkId, tenant_id: TenantId) -> Site:
+        """Return what an attachment is decided by; a store that can reads it in one go."""
+        return Site(
+            server=await self.server(server_id),
+            network=None if network_id in _FIXED else await self.network(network_id),
+            tenant=await self.tenant(tenant_id),
+            interfaces=await self.interfaces(server_id),
+        )
+
+    async def place(
+        self, interface: VirtualInterface, numbers: Mapping[str, int], at: float
+    ) -> None:
+        """Store a new interface, the sequences that it was made of, and when its server changed.
+
+        Raises:
+            Conflict: see `put_interface`.
+        """
+        await self.put_interface(interface)
+        for kind, number in numbers.items():
+            await self.set_sequence(kind, number)
+        await self.touch(interface.server_id, at)
+
     @abstractmethod
     async def contents(self) -> Contents:
         """Return everything."""
+
+
+@dataclass(slots=True)
+class Site:
+    """Where an interface is to be attached: the things behind the call's ids, None where unknown.
+
+    `network` is an isolated one, whoever's it is.
+    """
+
+    server: Server | None
+    network: Network | None
+    tenant: Tenant | None
+    interfaces: Sequence[VirtualInterface]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -241,30 +280,44 @@ class Contents:
 
 
 class Numbers:
-    """The sequences that an operation draws from, kept only when it is sure to succeed."""
+    """The sequences that an operation draws from, kept only when it is sure to succeed.
+
+    Attributes:
+        taken: last numbers by kind, of the sequences that were drawn from.
+    """
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._last: dict[str, int] = {}
+        self.taken: dict[str, int] = {}
 
-    async def last(self, kind: str) -> int:
+    async def learn(self, *kinds: str) -> None:
+        """Read sequences, so that `last` and `next` know them."""
+        new = [kind for kind in kinds if kind not in self._last]
+        if new:
+            self._last.update(zip(new, await self._rows.sequences(new), strict=True))
+
+    def last(self, kind: str) -> int:
         """Return the last number of a sequence, as this operation sees it."""
-        if kind not in self._last:
-            return await self._rows.sequence(kind)
         return self._last[kind]
 
-    async def take(self, kind: str) -> int:
+    def next(self, kind: str) -> int:
         """Return the next number of a sequence."""
-        number = self._last[kind] = await self.last(kind) + 1
-        return number
+        return self.set(kind, self._last[kind] + 1)
 
-    def set(self, kind: str, number: int) -> None:
-        """Set the last number of a sequence."""
-        self._last[kind] = number
+    async def take(self, kind: str) -> int:
+        """Return the next number of a sequence that may not be known yet."""
+        await self.learn(kind)
+        return self.next(kind)
+
+    def set(self, kind: str, number: int) -> int:
+        """Set the last number of a sequence, and return it."""
+        self._last[kind] = self.taken[kind] = number
+        return number
 
     async def keep(self) -> None:
         """Write what was taken."""
-        for kind, number in self._last.items():
+        for kind, number in self.taken.items():
             await self._rows.set_sequence(kind, number)
 
 
@@ -277,7 +330,10 @@ async def live_server(rows: Rows, call: Call, server_id: str, now: float) -> Ser
     Raises:
         ItemNotFound: unknown, another tenant's, or deleted.
     """
-    server = await rows.server(ServerId(server_id))
+    return _live(await rows.server(ServerId(server_id)), call, now)
+
+
+def _live(server: Server | None, call: Call, now: float) -> Server:
     if server is None or server.tenant != call.tenant:
         raise ItemNotFound(cloud.SERVER_NOT_FOUND)
     if server.gone_at is not None and server.gone_at <= now:
@@ -292,14 +348,20 @@ async def own_network(rows: Rows, tenant: str | None, network_id: str) -> Networ
     fixed = _FIXED.get(NetworkId(network_id))
     if fixed is not None:
         return fixed
-    network = await rows.network(NetworkId(network_id))
+    return _own(await rows.network(NetworkId(network_id)), tenant)
+
+
+def _own(network: Network | None, tenant: str | None) -> Network | None:
     return network if network is not None and network.tenant == tenant else None
 
 
 async def quotas_of(rows: Rows, tenant: str | None) -> Quotas:
     """Return the quotas that hold for a tenant."""
-    found = await rows.tenant(TenantId(tenant or ""))
-    return rows.settings.quotas if found is None else cloud.quotas_of(rows.settings, found)
+    return _quotas(rows, await rows.tenant(TenantId(tenant or "")))
+
+
+def _quotas(rows: Rows, tenant: Tenant | None) -> Quotas:
+    return rows.settings.quotas if tenant is None else cloud.quotas_of(rows.settings, tenant)
 
 
 async def settle(rows: Rows) -> None:
@@ -331,8 +393,13 @@ def _room(network_id: NetworkId) -> str:
     return f"room:{network_id}"
 
 
+def _slot(network_id: NetworkId) -> str:
+    """Return the sequence of the slots of a network's IPv4 pool."""
+    return f"address:{network_id}"
+
+
 async def _free_mac(rows: Rows, numbers: Numbers) -> str:
-    last = await numbers.last("mac")
+    last = numbers.last("mac")
     for step in range(1, cloud.MAC_SPACE + 1):
         mac_address = cloud.mac_text(last + step)
         if not await rows.mac_in_use(mac_address):
@@ -342,8 +409,8 @@ async def _free_mac(rows: Rows, numbers: Numbers) -> str:
 
 
 async def _free_v4(rows: Rows, numbers: Numbers, network: Network, pool: cloud.Pool) -> str:
-    kind = f"address:{network.id}"
-    last = await numbers.last(kind)
+    kind = _slot(network.id)
+    last = numbers.last(kind)
     for slot in cloud.slots_after(last - 1, pool.size):
         address = pool.address(slot)
         if not await rows.address_in_use(network.id, address):
@@ -372,7 +439,9 @@ async def allocate(
     Raises:
         BadRequest: the network has no free address.
     """
-    room = await numbers.last(_room(network.id))
+    room_kind = _room(network.id)
+    await numbers.learn(room_kind, "mac", _slot(network.id), "virtual_interface")
+    room = numbers.last(room_kind)
     if room == 1:
         raise BadRequest(f"No more addresses in network {network.id}")
     mac_address = await _free_mac(rows, numbers)
@@ -380,8 +449,8 @@ async def allocate(
     pool = cloud.pool_of(network.id, network.cidr)
     v4 = None if pool is None else await _free_v4(rows, numbers, network, pool)
     if room:
-        numbers.set(_room(network.id), room - 1)
-    number = await numbers.take("virtual_interface")
+        numbers.set(room_kind, room - 1)
+    number = numbers.next("virtual_interface")
     return VirtualInterface(
         id=InterfaceId(identifier(rows.seed, "virtual_interface", number)),
         number=number,
@@ -410,20 +479,19 @@ async def attach(
     """See `Backend.create_virtual_interface`."""
     await settle(rows)
     now = rows.clock.epoch()
-    server = await live_server(rows, call, server_id, now)
+    site = await rows.site(server_id, network_id, TenantId(call.tenant or ""))
+    server = _live(site.server, call, now)
     cloud.admit_state(cloud.server_at(server, now), rows.settings, "attach an interface to")
-    network = await own_network(rows, call.tenant, network_id)
+    network = _FIXED.get(network_id) or _own(site.network, call.tenant)
     if network is None:
         raise cloud.unknown_network(network_id, rows.settings)
-    quotas = await quotas_of(rows, call.tenant)
-    cloud.admit_attach(network, await rows.interfaces(server_id), rows.settings, quotas)
+    quotas = _quotas(rows, site.tenant)
+    cloud.admit_attach(network, site.interfaces, rows.settings, quotas)
     if network.isolated and quotas.servers_per_network is not None:
         cloud.admit_crowd(network, await rows.on_network(network_id), quotas)
     numbers = Numbers(rows)
     interface = await allocate(rows, numbers, server, network)
-    await rows.put_interface(interface)
-    await numbers.keep()
-    await rows.touch(server_id, now)
+    await rows.place(interface, numbers.taken, now)
     if network_id == PUBLIC:
         await rows.put_server(cloud.access_after_attach(server, interface))
     rows.note(call, "created", interface)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from vifsim import seeding
 from vifsim.cloud import attach_order, flavor_ram
 from vifsim.errors import Conflict, UsageError
-from vifsim.operations import Contents, Rows, effect_on
+from vifsim.operations import Contents, Rows, Site, effect_on
 from vifsim.store import StoreBackend, TokenTable
 
 if TYPE_CHECKING:
@@ -107,6 +107,9 @@ class MemoryRows(Rows):
 
     async def sequence(self, kind: str) -> int:
         return self._sequences.get(kind, 0)
+
+    async def sequences(self, kinds: Sequence[str]) -> Sequence[int]:
+        return [self._sequences.get(kind, 0) for kind in kinds]
 
     async def set_sequence(self, kind: str, number: int) -> None:
         self._sequences[kind] = number
@@ -216,11 +219,32 @@ class MemoryRows(Rows):
         return self._interfaces.get(interface_id)
 
     async def interfaces(self, server_id: ServerId) -> Sequence[VirtualInterface]:
+        return self._on_server(server_id)
+
+    def _on_server(self, server_id: ServerId) -> tuple[VirtualInterface, ...]:
         attached = self._attached.get(server_id, ())
         return attached if isinstance(attached, tuple) else (attached,)
 
+    async def site(self, server_id: ServerId, network_id: NetworkId, tenant_id: TenantId) -> Site:
+        return Site(
+            self._servers.get(server_id),
+            self._networks.get(network_id),
+            self._tenants.get(tenant_id),
+            self._on_server(server_id),
+        )
+
+    async def place(
+        self, interface: VirtualInterface, numbers: Mapping[str, int], at: float
+    ) -> None:
+        self._put_interface(interface)
+        self._sequences.update(numbers)
+        self._touched[interface.server_id] = at
+
     async def put_interface(self, interface: VirtualInterface) -> None:
-        attached = await self.interfaces(interface.server_id)
+        self._put_interface(interface)
+
+    def _put_interface(self, interface: VirtualInterface) -> None:
+        attached = self._on_server(interface.server_id)
         addresses = self._addresses.setdefault(interface.network_id, set())
         self._hold_constraints(interface, attached, addresses)
         self._interfaces[interface.id] = interface
@@ -234,13 +258,13 @@ class MemoryRows(Rows):
         attached: Sequence[VirtualInterface],
         addresses: set[str],
     ) -> None:
-        if any(other.network_id == interface.network_id for other in attached):
+        if attached and any(other.network_id == interface.network_id for other in attached):
             raise Conflict(f"Instance is already attached to network {interface.network_id}")
         if interface.mac_address in self._macs or not addresses.isdisjoint(interface.addresses):
             raise Conflict(f"Address of interface {interface.id} is in use")
 
     async def drop_interface(self, interface: VirtualInterface) -> None:
-        attached = await self.interfaces(interface.server_id)
+        attached = self._on_server(interface.server_id)
         left = tuple(other for other in attached if other.id != interface.id)
         if left:
             self._attached[interface.server_id] = left[0] if len(left) == 1 else left
