@@ -245,10 +245,12 @@ class Facts:
     """What a rule can see of a call: the call, and the names behind its ids where a rule asks.
 
     `network` may come from the interface that the call names; `key` and `n` are the call's key and
-    which arrival of that key it is, once the engine has counted it.
+    which arrival of that key it is, once the engine has counted it. `named`: there is a name behind
+    every id, which will stay until the engine is told to forget it.
     """
 
     call: Call
+    named: bool = False
     key: str = ""
     n: int = 0
     server_name: str | None = None

@@ -12,8 +12,9 @@ the decision that the call's outcome carries.
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from vifsim.errors import ApiFault, NoAnswer
 from vifsim.exchange import PASS, Facts, Look, WireClose, WireHang, WireReset
@@ -22,9 +23,9 @@ from vifsim_backends.passing import PassingBackend
 from vifsim_backends.stale import StaleReads
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 
-    from vifsim.backend import Backend, Snapshot
+    from vifsim.backend import Backend, Change, Snapshot
     from vifsim.clock import Clock
     from vifsim.exchange import Call, Decision
     from vifsim.model import (
@@ -46,9 +47,10 @@ if TYPE_CHECKING:
     from vifsim.scenario.engine import Engine, State
 
     P = ParamSpec("P")
+    Operation = Callable[..., Coroutine[Any, Any, Any]]
 T = TypeVar("T")
 
-_FAULTED = ("refuse", *(name for name in OPERATIONS if name not in {"unknown", "get_limits"}))
+_FAULTED = [name for name in OPERATIONS if name not in {"unknown", "get_limits"}]
 """The operations, but the one whose answer needs the engine also where it decides nothing."""
 
 
@@ -72,6 +74,7 @@ class FaultBackend(PassingBackend):
         super().__init__(inner)
         self.clock = clock
         self.state = {}
+        self._worlds = 0
         self._stale = StaleReads(inner)
         self._store: Backend = inner
         vars(self)["identify"] = inner.identify  # never faulted, and on the way of every request
@@ -87,21 +90,54 @@ class FaultBackend(PassingBackend):
         self._cut_short()
 
     def _cut_short(self) -> None:
-        """Let calls go straight to the store where there are no rules, and else through here."""
+        """Let the calls that no rule is about go straight to the store, and all without rules."""
+        engine = self.engine
+        vars(self).pop("refuse", None)
+        if engine is None:
+            vars(self)["refuse"] = self.inner.refuse
         for name in _FAULTED:
-            if self.engine is None:
-                vars(self)[name] = getattr(self.inner, name)
-            else:
-                vars(self).pop(name, None)
+            straight = getattr(self._store, name)
+            vars(self)[name] = straight if engine is None else self._short(name, straight, engine)
+
+    def _short(self, name: str, straight: Operation, engine: Engine) -> Operation:
+        """Return an operation that asks about a call only where the engine may not know it."""
+        passes, through = engine.passing(name, self.state), getattr(type(self), name)
+
+        def operation(call: Call, *args: Any) -> Coroutine[Any, Any, Any]:
+            n = passes(call)
+            if not n:
+                found: Coroutine[Any, Any, Any] = through(self, call, *args)
+                return found
+            call.outcome.n = n
+            return straight(call, *args)
+
+        return operation
 
     async def reset(self, world: World) -> None:
-        await self._stale.reset(world)
+        with self._another_world():
+            await self._stale.reset(world)
 
     async def restore(self, snapshot: Snapshot) -> None:
-        await self._stale.restore(snapshot)
+        with self._another_world():
+            await self._stale.restore(snapshot)
 
     async def go_back(self, moment: object) -> None:
-        await self._stale.go_back(moment)
+        with self._another_world():
+            await self._stale.go_back(moment)
+
+    async def amend(self, change: Change) -> None:
+        with self._another_world():
+            await self.inner.amend(change)
+
+    @contextmanager
+    def _another_world(self) -> Generator[None]:
+        """Forget the names behind ids when what is done here is done."""
+        try:
+            yield
+        finally:
+            self._worlds += 1
+            if self.engine is not None:
+                self.engine.forget_names()
 
     # ── deciding ──
 
@@ -135,7 +171,14 @@ class FaultBackend(PassingBackend):
         return await self._after(decision, call, act)
 
     async def _look_up(self, facts: Facts) -> None:
-        names = await self.inner.names(facts.call)
+        world, call = self._worlds, facts.call
+        names = await self.inner.names(call)
+        facts.named = (
+            self._worlds == world
+            and not self.inner.shares  # another process may put another world in its place
+            and (call.server is None or names.server is not None)
+            and (call.network is call.interface is None or names.network_label is not None)
+        )
         facts.server_name = names.server
         facts.network = names.network
         facts.network_label = names.network_label

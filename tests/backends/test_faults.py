@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vifsim.conformance import BackendConformance
+from vifsim.errors import ServiceUnavailable
+from vifsim.exchange import Call
 from vifsim.facade import JournalView
-from vifsim.model import Settings
+from vifsim.model import ServerId, Settings
 from vifsim.scenario.engine import Engine
 from vifsim.scenario.schema import load_mapping
 from vifsim_backends.faults import FaultBackend
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Api, ApiOf, MakeCloud
-    from vifsim.backend import Backend
+    from vifsim.backend import Backend, Names
     from vifsim.clock import Clock
     from vifsim.simulator import Simulator
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 WEB_1 = "3ffd4f3e-8ed2-4d6c-9f0b-5d1a6a6f0a01"
 ADDED_NETWORK = "1f7920d3-0e63-4fec-a1cb-f7916671e8eb"
+UNKNOWN = "99999999-9999-4999-8999-999999999999"
 VIFS = f"/servers/{WEB_1}/os-virtual-interfacesv2"
 
 
@@ -402,3 +405,93 @@ async def test_without_rules_calls_go_straight_to_the_store(start: Start) -> Non
 
     await cloud.add_rule({"status": 503})
     assert cloud.backend.get_server != inner.get_server
+
+
+# ── calls that no rule is about ──────────────────────────────────────────────────────────────────
+
+
+def call_of(server: str) -> Call:
+    """Return a call that gets a server."""
+    return Call(
+        seq=1,
+        id="req-1",
+        operation="get_server",
+        method="GET",
+        path=f"/servers/{server}",
+        headers={},
+        peer="",
+        conn=1,
+        arrived=0.0,
+        real_arrived=0.0,
+        user="demo",
+        tenant="123456",
+        server=server,
+    )
+
+
+def ask_names(cloud: Simulator, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Return the operations for which names are looked up from now on."""
+    assert isinstance(cloud.faults, FaultBackend)
+    inner, asked = cloud.faults.inner, list[str | None]()
+
+    async def names(call: Call) -> Names:
+        asked.append(call.operation)
+        return await type(inner).names(inner, call)
+
+    monkeypatch.setattr(inner, "names", names)
+    return asked
+
+
+async def test_the_names_of_a_call_that_no_rule_is_about_are_looked_up_once(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud, api = await start({"match": {"server": "db-*"}, "status": 503})
+    asked = ask_names(cloud, monkeypatch)
+
+    told = [(await api.get(f"/servers/{WEB_1}")).status for _ in range(3)]
+
+    assert told == [200, 200, 200]
+    assert asked == ["get_server"]
+    assert [entry["n"] for entry in entries(cloud)] == [1, 2, 3]
+
+
+async def test_what_is_not_there_yet_is_looked_up_until_it_is(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud, api = await start({"match": {"server": "db-*"}, "status": 503})
+    asked = ask_names(cloud, monkeypatch)
+
+    told = [(await api.get(f"/servers/{UNKNOWN}")).status for _ in range(2)]
+
+    assert told == [404, 404]
+    assert asked == ["get_server", "get_server"]
+
+
+async def test_another_world_gives_an_id_another_name(make_cloud: MakeCloud) -> None:
+    cloud = await make_cloud(scenario=rules({"match": {"server": "renamed"}, "status": 503}))
+    backend, call = cloud.backend, call_of(WEB_1)
+    for _ in range(2):
+        await backend.get_server(call, ServerId(WEB_1))
+    snapshot = await backend.snapshot()
+    server = next(server for server in snapshot["world"]["servers"] if server["id"] == WEB_1)
+    server["name"] = "renamed"
+
+    await backend.restore(snapshot)
+
+    with pytest.raises(ServiceUnavailable):
+        await backend.get_server(call, ServerId(WEB_1))
+
+
+async def test_the_first_call_starts_the_time_of_a_scenario_that_no_rule_is_about(
+    make_cloud: MakeCloud, api_of: ApiOf
+) -> None:
+    given = {**rules({"match": "get_limits", "between": ["5s", "9s"], "status": 503})}
+    cloud = await make_cloud(scenario={**given, "start": "first_call"}, clock="manual")
+    api = api_of(cloud)
+    await cloud.advance_clock("1m")
+    await api.get(f"/servers/{WEB_1}")
+    await cloud.advance_clock("5s")
+
+    told = [(await api.get("/limits")).status for _ in range(2)]
+
+    assert told == [503, 503]

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from vifsim.exchange import Call, Facts
+from vifsim.model import Settings
+from vifsim.scenario.engine import Engine
 from vifsim.scenario.matching import (
     CompiledRule,
     Matcher,
@@ -199,6 +201,65 @@ def test_what_is_remembered_of_a_kind_of_call_is_what_each_rule_says(
         facts.server_name = name
         expected = tuple(item for item in items if item.failure(facts) is None)
         assert matcher.matching(facts) == expected
+
+
+_NAMES = {"a": "web-1", "b": "web-2", "c": "db-1"}
+_MATCHES = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "operation": st.sampled_from(["create_*", "get_server"]),
+            "server": st.sampled_from(["web-*", "db-1", "a"]),
+            "network": st.sampled_from(["n*", "other"]),
+            "method": st.sampled_from(["GET", "POST"]),
+            "path": st.sampled_from(["/a*", "/b"]),
+            "header": st.just({"X-Team": "blue"}),
+            "client": st.sampled_from([{"agent": "curl/*"}, {"address": "10.*"}]),
+        },
+    ).filter(bool),
+    max_size=5,
+)
+_ASKED: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {
+        "operation": st.sampled_from(["create_network", "get_server"]),
+        "server": st.sampled_from([None, *_NAMES]),
+        "network": st.sampled_from([None, "n1", "n2"]),
+        "method": st.sampled_from(["GET", "POST"]),
+        "path": st.sampled_from(["/a", "/b"]),
+        "headers": st.sampled_from([{}, {"X-Team": "blue"}, {"User-Agent": "curl/8"}]),
+        "peer": st.sampled_from(["10.0.0.1:5", "127.0.0.1:5"]),
+    }
+)
+_STRANGE_NAMES = st.sampled_from([None, "web-1", "db-1", "other"])
+"""Of things that are not known for certain, as names that may change."""
+_STRANGE: dict[str, Any] = {"operation": "get_server", "server": "a", "network": "n2"}
+
+
+@example(matches=[{"network": "other"}], asked=[(_STRANGE, None), (_STRANGE, "other")])
+@example(matches=[{"server": "db-1"}], asked=[(_STRANGE, "web-1"), (_STRANGE, "db-1")])
+@given(matches=_MATCHES, asked=st.lists(st.tuples(_ASKED, _STRANGE_NAMES), max_size=20))
+def test_calls_that_are_known_to_be_no_rules_business_count_as_if_rules_were_asked(
+    matches: list[dict[str, Any]], asked: list[tuple[dict[str, Any], str | None]]
+) -> None:
+    found = load_mapping(
+        {"version": 1, "rules": [{"match": match, "chance": 0, "status": 503} for match in matches]}
+    )
+    quick, slow = (Engine(found.rules, settings=Settings()) for _ in range(2))
+    counted, expected = quick.new_state(0.0), slow.new_state(0.0)
+
+    for keys, strange in asked:
+        facts, again = facts_of(**keys), facts_of(**keys)
+        for seen in (facts, again):
+            seen.named = keys["network"] != "n2"
+            seen.server_name = _NAMES.get(keys["server"]) if seen.named else strange
+            seen.network, seen.network_label = None, None if seen.named else strange
+        slow.decide(again, 1.0, expected)
+        n = quick.passing(keys["operation"], counted)(facts.call)
+        if not n:
+            quick.decide(facts, 1.0, counted)
+        assert (n or facts.n) == again.n
+
+    assert counted == expected
 
 
 def test_no_glob_fits_what_is_not_there() -> None:

@@ -34,10 +34,10 @@ from vifsim.scenario.matching import (
 from vifsim.scenario.rule import Capacity, Latency, Limit, Stale, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vifsim.errors import RetryAfter, RetryAfterForm
-    from vifsim.exchange import Facts
+    from vifsim.exchange import Call, Facts
     from vifsim.model import Settings
     from vifsim.scenario.rule import Phase, Rule, Schedule
 
@@ -124,7 +124,11 @@ class Engine:
 
     def asks_names(self, operation: str | None) -> bool:
         """Return whether a rule for an operation wants the names behind a call's ids."""
-        return self._matcher.asks_names(operation or "unknown")
+        return self._matcher.asks_names(operation)
+
+    def forget_names(self) -> None:
+        """Forget what names were behind the ids: the world is another."""
+        self._matcher.forget_names()
 
     def new_state(self, now: float) -> State:
         """Return the state in which nothing has counted yet."""
@@ -154,6 +158,30 @@ class Engine:
         facts.n = arrivals[key] = arrivals.get(key, 0) + 1
         matching = self._matcher.matching(facts)
         return self._walk(matching, _Walk(facts, now, state, looks)) if matching else PASS
+
+    def passing(self, operation: str | None, state: State) -> Callable[[Call], int]:
+        """Return what counts a call that is known, by its ids alone, to be no rule's business.
+
+        It returns which arrival of its key the call is, or 0 where `decide` must be asked: nothing
+        is counted then. It stands on the way of every call, and is made to be quick.
+
+        Args:
+            operation: of all the calls that it is given.
+            state: changed by what counts.
+        """
+        plan = self._matcher.plan(operation)
+        ids, untouched = plan.ids, plan.untouched
+        arrivals: dict[str, int] = state["arrivals"]
+
+        def passes(call: Call) -> int:
+            if ids(call) not in untouched or state["t0"] is None:
+                return 0
+            state["calls"] += 1
+            key = call_key(call)
+            n = arrivals[key] = arrivals.get(key, 0) + 1
+            return n
+
+        return passes
 
     # ── telling ──
 

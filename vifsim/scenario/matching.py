@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
+from operator import attrgetter
 from re import compile as compile_regex
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,13 @@ from vifsim.scenario.rule import ExpireToken, Stale
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from vifsim.exchange import Call, Facts
     from vifsim.scenario.rule import Chance, Fault, Flap, Match, Per, Phase, Rule
 
     Texts = tuple[str | None, ...]
+    Kind = tuple[Texts, ...]
 
 _KINDS_KEPT = 4096
 """Kinds of call whose rules are remembered."""
@@ -97,6 +99,37 @@ _SIGHTS: Mapping[str, Callable[[Facts], Texts]] = {
 def _sight(name: str) -> Callable[[Facts], Texts]:
     kind, _, header = name.partition(" ")
     return _SIGHTS[kind] if not header else lambda facts: (facts.call.headers.get(header),)
+
+
+_NAMED = frozenset({"server", "network"})
+"""What is asked for by name, too."""
+
+_PLAIN: Mapping[str, tuple[str, ...]] = {
+    "method": ("method",),
+    "path": ("path",),
+    "tenant": ("tenant",),
+    "server": ("server",),
+    "network": ("tenant", "network", "interface"),
+}
+"""What a call itself says about what a rule can ask; the names follow from it, and the world."""
+
+
+def _ids(names: Iterable[str]) -> Callable[[Call], Hashable]:
+    """Return how to see all that a call itself says about what the rules ask."""
+    plain = [attribute for name in names for attribute in _PLAIN.get(name, ())]
+    ways: list[Callable[[Call], Hashable]] = [attrgetter(*plain)] if plain else []
+    ways += [_heard(name) for name in names if name not in _PLAIN]
+    if not ways:
+        return lambda _: ()
+    return ways[0] if len(ways) == 1 else lambda call: tuple([way(call) for way in ways])
+
+
+def _heard(name: str) -> Callable[[Call], str | None]:
+    """Return how to see what a call's headers or its connection say."""
+    if name == "address":
+        return _peer_address
+    header = "User-Agent" if name == "agent" else name.partition(" ")[2]
+    return lambda call: call.headers.get(header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,21 +293,30 @@ class CompiledRule:
         return chance.start + (chance.end - chance.start) * share
 
 
-class Matcher:
-    """Finds the rules that match a call, and remembers them for its kind.
+class Plan:
+    """What the rules for one operation ask, and what is remembered of its calls.
 
-    A kind is all that any rule asks about a call, so calls of one kind match the same rules.
+    Calls of one kind, alike in all that the rules ask about, match the same rules. Where none
+    matches, the ids of the call alone are remembered, too: it then need not be asked for the names
+    behind them again. A thing that goes takes its name with it, which makes no rule match; a world
+    in which an id has another name is for `forget_names`.
 
     Args:
-        rules: in the order in which they are read.
+        rules: that may match the operation, in the order in which they are read.
     """
 
+    __slots__ = ("_by_name", "_found", "_rules", "_sights", "asks_names", "ids", "untouched")
+
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
-        self._rules = rules
         names = dict.fromkeys(check.name for item in rules for check in item.checks)
+        names.pop("operation", None)
+        self._rules = rules
         self._sights = tuple(_sight(name) for name in names)
-        self._found: dict[tuple[Texts, ...], tuple[CompiledRule, ...]] = {}
-        self._ask_names: dict[str, bool] = {}
+        self._found: dict[Kind, tuple[CompiledRule, ...]] = {}
+        self._by_name = not _NAMED.isdisjoint(names)
+        self.asks_names = self._by_name or any(_needs_names(item.rule) for item in rules)
+        self.ids = _ids(names)
+        self.untouched: set[Hashable] = set()
 
     def matching(self, facts: Facts) -> tuple[CompiledRule, ...]:
         """Return the rules that match a call, in their order."""
@@ -286,18 +328,58 @@ class Matcher:
             found = self._found[kind] = tuple(
                 item for item in self._rules if all(check.holds(facts) for check in item.checks)
             )
+        if not found and (facts.named or not self._by_name):
+            self._leave_alone(facts.call)
         return found
 
-    def asks_names(self, operation: str) -> bool:
-        """Return whether a rule for an operation wants the names behind a call's ids."""
-        asks = self._ask_names.get(operation)
-        if asks is None:
-            asks = self._ask_names[operation] = any(
-                _needs_names(item.rule)
-                for item in self._rules
-                if not item.rule.match.operations or fits(operation, item.rule.match.operations)
+    def _leave_alone(self, call: Call) -> None:
+        if len(self.untouched) >= _KINDS_KEPT:
+            self.untouched.clear()
+        self.untouched.add(self.ids(call))
+
+    def forget_names(self) -> None:
+        """Forget what names were behind the ids."""
+        if self._by_name:
+            self.untouched.clear()
+
+
+class Matcher:
+    """Finds the rules that match a call.
+
+    Args:
+        rules: in the order in which they are read.
+    """
+
+    def __init__(self, rules: Sequence[CompiledRule]) -> None:
+        self._rules = rules
+        self._plans: dict[str | None, Plan] = {}
+
+    def plan(self, operation: str | None) -> Plan:
+        """Return what there is to know about the calls of an operation."""
+        plan = self._plans.get(operation)
+        if plan is None:
+            name = operation or "unknown"
+            plan = self._plans[operation] = Plan(
+                [
+                    item
+                    for item in self._rules
+                    if not item.rule.match.operations or fits(name, item.rule.match.operations)
+                ]
             )
-        return asks
+        return plan
+
+    def matching(self, facts: Facts) -> tuple[CompiledRule, ...]:
+        """Return the rules that match a call, in their order."""
+        return self.plan(facts.call.operation).matching(facts)
+
+    def asks_names(self, operation: str | None) -> bool:
+        """Return whether a rule for an operation wants the names behind a call's ids."""
+        return self.plan(operation).asks_names
+
+    def forget_names(self) -> None:
+        """Forget what names were behind the ids: the world is another."""
+        for plan in self._plans.values():
+            plan.forget_names()
 
 
 def _needs_names(rule: Rule) -> bool:

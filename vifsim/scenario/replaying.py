@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from vifsim.scenario.engine import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from vifsim.exchange import Decision, Facts, Look
+    from vifsim.exchange import Call, Decision, Facts, Look
     from vifsim.scenario.engine import State
 
 
@@ -40,6 +40,10 @@ class ReplayingEngine(Engine):
     def decides(self) -> bool:
         """Whether there is anything to decide by."""
         return True
+
+    def passing(self, operation: str | None, state: State) -> Callable[[Call], int]:  # noqa: ARG002 -- the engine's interface
+        """Return what counts no call: the recording must be asked about each."""
+        return lambda _: 0
 
     def decide(
         self, facts: Facts, now: float, state: State, looks: list[Look] | None = None
