@@ -30,7 +30,7 @@ from vifsim.model import (
 )
 from vifsim_backends import sqlite_file
 from vifsim_backends.sqlite import SqliteBackend
-from vifsim_backends.sqlite_rows import WriterRows
+from vifsim_backends.sqlite_writer import WriterRows
 
 ROUNDS = 5
 _CREATES = 1500

@@ -149,7 +149,7 @@ class Backend(ABC):
     def moment(self) -> Sized | None:
         """Return the store as it is now, for `go_back` alone; None where that is not possible.
 
-        Its length is how many things are in it.
+        Its length is how many things are kept for it.
         Never suspends: a call must not come in between.
         """
         return None

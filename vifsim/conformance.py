@@ -1169,6 +1169,84 @@ class BackendConformance(ABC):
         assert await listed(backend) == ["one"]
         assert (backend.seed, backend.settings.region) == (8, "ORD")
 
+    async def test_going_back_undoes_what_came_after_a_moment(
+        self, backend: Backend, clock: SimClock
+    ) -> None:
+        _needs_moments(backend)
+        access = await _lived_in(backend)
+        await clock.advance(60)
+        before, moment = await contents(backend), backend.moment()
+        late = await _live_on(backend, clock)
+
+        await backend.go_back(moment)
+
+        assert await contents(backend) == before
+        assert backend.settings == Settings()
+        assert await backend.identify(access.text) is not None
+        assert await backend.identify(late.text) is None
+        assert await backend.identify(ADMIN_TOKEN) is not None
+
+    async def test_after_going_back_everything_goes_on_as_it_did_the_first_time(
+        self, backend: Backend
+    ) -> None:
+        _needs_moments(backend)
+        await attach(backend, TWO)
+        moment = backend.moment()
+        first = [await boot(backend), await attach(backend), await attach(backend, TWO, PUBLIC)]
+
+        await backend.go_back(moment)
+
+        again = [await boot(backend), await attach(backend), await attach(backend, TWO, PUBLIC)]
+        assert again == first
+
+    async def test_one_goes_forward_again_to_a_later_moment(
+        self, backend: Backend, clock: SimClock
+    ) -> None:
+        _needs_moments(backend)
+        early = backend.moment()
+        await _lived_in(backend)
+        await _live_on(backend, clock)
+        late, after = backend.moment(), await contents(backend)
+        await backend.go_back(early)
+        await backend.create_network(a_call(), "other", "10.8.0.0/24")
+
+        await backend.go_back(late)
+
+        assert await contents(backend) == after
+
+    async def test_a_moment_is_looked_at_and_nothing_changes(
+        self, backend: Backend, clock: SimClock
+    ) -> None:
+        _needs_moments(backend)
+        await _lived_in(backend)
+        moment, then = backend.moment(), await backend.state_document()
+        await _live_on(backend, clock)
+        before = await contents(backend)
+
+        seen = await backend.state_at(moment)
+
+        assert seen["virtual_interfaces"] == then["virtual_interfaces"]
+        assert seen["networks"] == then["networks"]
+        assert [server["id"] for server in seen["servers"]] == [
+            server["id"] for server in then["servers"]
+        ]
+        assert await contents(backend) == before
+        assert backend.settings.region == "ORD"
+        assert (await attach(backend)).network_id == BLUE
+
+    async def test_moments_are_equal_where_nothing_was_written_between(
+        self, backend: Backend
+    ) -> None:
+        _needs_moments(backend)
+        mark = backend.mark()
+        await attached(backend)
+        unchanged = backend.mark()
+
+        await attach(backend)
+
+        assert unchanged == mark
+        assert backend.mark() != mark
+
     async def test_settings_hold_from_the_call_on_and_change_nothing_else(
         self, backend: Backend
     ) -> None:
@@ -1264,6 +1342,37 @@ class BackendConformance(ABC):
 def _needs_durable(backend: Backend) -> None:
     if not backend.durable:
         pytest.skip("this backend keeps nothing")
+
+
+def _needs_moments(backend: Backend) -> None:
+    if backend.moment() is None:
+        pytest.skip("this backend keeps no moments")
+
+
+async def _lived_in(backend: Backend) -> Access:
+    """Let a few things happen, and return the log-in among them."""
+    access = await log_in(backend)
+    for network_id in (BLUE, PUBLIC):
+        await attach(backend, ONE, network_id)
+    await attach(backend, TWO, SIX)
+    return access
+
+
+async def _live_on(backend: Backend, clock: SimClock) -> Access:
+    """Let one of everything happen, and return the new log-in."""
+    for interface in await attached(backend):
+        await detach(backend, interface)
+    green = await backend.create_network(a_call(), "green", "10.9.0.0/24")
+    server_id = await boot(backend, networks=(PUBLIC, green.id))
+    await backend.delete_server(a_call(), TWO)
+    await clock.advance(HOUR)
+    await attach(backend, THREE, BLUE)
+    await backend.delete_network(a_call(), SIX)
+    await amend(backend, "set_quotas", tenant="alpha", quotas={"instances": 50})
+    await amend(backend, "disable_user", user="beta-admin")
+    await backend.delete_server(a_call(), server_id)
+    await backend.configure(Settings(reissue="always", region="ORD"))
+    return await log_in(backend)
 
 
 async def _login(backend: Backend) -> str:

@@ -25,7 +25,9 @@ from vifsim.model import Settings, Token
 from vifsim.operations import effect_on
 from vifsim.store import StoreBackend, TokenTable
 from vifsim_backends import sqlite_file
-from vifsim_backends.sqlite_rows import Result, SqliteRows, WriterRows, stored_settings
+from vifsim_backends.sqlite_rows import Result, SqliteRows, stored_settings
+from vifsim_backends.sqlite_undo import Place
+from vifsim_backends.sqlite_writer import WriterRows
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from vifsim.backend import Snapshot
     from vifsim.clock import Clock
     from vifsim.model import Identity, User, World
-    from vifsim.operations import Rows
+    from vifsim.operations import Contents, Rows
     from vifsim.store import Operation
     from vifsim_backends.sqlite_rows import Change, Work
 
@@ -180,6 +182,7 @@ class SqliteBackend(StoreBackend):
         self._tokens = TokenTable()
         self._settings = Settings()
         self._seed = 0
+        self._place = Place(0)
         self._ailing = False
 
     @property
@@ -285,6 +288,7 @@ class SqliteBackend(StoreBackend):
                 call.outcome.effects.append(effect_on(kind, thing, at))
         self._settings = self._reader_rows.settings = self._writer_rows.settings
         self._seed = self._reader_rows.seed = self._writer_rows.seed
+        self._place = self._writer_rows.log.place
         self._watch(results)
 
     def _remember(self, change: Change) -> None:
@@ -340,6 +344,27 @@ class SqliteBackend(StoreBackend):
 
         return await self._read(kept)
 
+    # ── going back ──
+
+    def mark(self) -> object:
+        return self._place
+
+    def moment(self) -> Place:
+        return self._place
+
+    async def go_back(self, moment: object) -> None:
+        async def go_back(_: Rows) -> None:
+            await self._writer_rows.go_back(_place(moment))
+
+        await self._write(go_back)
+
+    async def state_at(self, moment: object) -> Mapping[str, Any]:
+        async def contents_at(_: Rows) -> tuple[Contents, Settings]:
+            return await self._writer_rows.contents_at(_place(moment))
+
+        contents, settings = await self._write(contents_at)
+        return seeding.state_document(contents, settings, self.clock.epoch())
+
     # ── operations ──
 
     async def identify(self, token: str) -> Identity | None:
@@ -352,6 +377,11 @@ class SqliteBackend(StoreBackend):
     async def _write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         value: T = await self._writer.do((operation, args, kwargs))
         return value
+
+
+def _place(moment: object) -> Place:
+    assert isinstance(moment, Place)  # noqa: S101 -- `moment` gives no other
+    return moment
 
 
 async def _identities(rows: Rows) -> tuple[Sequence[User], Sequence[Token]]:

@@ -124,7 +124,20 @@ CREATE TABLE addresses (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_SCHEMA_1,)
+_SCHEMA_2 = """
+CREATE TABLE touches (
+    server INTEGER PRIMARY KEY REFERENCES servers (number) ON DELETE CASCADE,
+    at REAL NOT NULL
+);
+INSERT INTO touches SELECT number, touched FROM servers WHERE touched IS NOT NULL;
+UPDATE servers SET touched = NULL WHERE touched IS NOT NULL;
+"""
+"""When a server's interfaces changed, apart from it: an attachment need not write all of its row.
+
+The column stays, for SQLite before 3.35 cannot drop one.
+"""
+
+MIGRATIONS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2)
 """What makes each schema from the one before; the first from an empty file."""
 
 

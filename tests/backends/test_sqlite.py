@@ -13,16 +13,19 @@ from vifsim.conformance import (
     ADMIN_TOKEN,
     BLUE,
     ONE,
+    THREE,
+    TINY,
     TWO,
     BackendConformance,
     a_call,
     attach,
     attached,
     check_portable,
+    contents,
     log_in,
     world,
 )
-from vifsim.errors import ServiceUnavailable, UsageError
+from vifsim.errors import Conflict, ControlFault, ServiceUnavailable, UsageError
 from vifsim_backends.memory import MemoryBackend
 from vifsim_backends.sqlite import SqliteBackend
 
@@ -207,3 +210,51 @@ async def test_the_store_itself_refuses_what_breaks_the_rules(
         for sql, values in forbidden:
             with pytest.raises(sqlite3.IntegrityError):
                 raw.execute(sql, values)
+
+
+async def test_nothing_leads_back_beyond_a_reset(tmp_path: Path, clock: SimClock) -> None:
+    backend = in_folder(tmp_path, clock)
+    await backend.open(world())
+    await attach(backend)
+    moment = backend.moment()
+    await backend.reset(world())
+    before = await contents(backend)
+
+    with pytest.raises(ControlFault) as refused:
+        await backend.go_back(moment)
+
+    assert refused.value.status == 409
+    assert await contents(backend) == before
+    await backend.close()
+
+
+async def test_what_leads_back_is_bounded(
+    tmp_path: Path, clock: SimClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vifsim_backends.sqlite_undo._MOST", 12)
+    backend = in_folder(tmp_path, clock)
+    await backend.open(world())
+    moments = [backend.moment()]
+    for server_id in (ONE, TWO, THREE):
+        await attach(backend, server_id)
+        moments.append(backend.moment())
+
+    with pytest.raises(ControlFault):
+        await backend.go_back(moments[0])
+    await backend.go_back(moments[2])
+
+    assert [len(await attached(backend, one)) for one in (ONE, TWO, THREE)] == [1, 1, 0]
+    await backend.close()
+
+
+async def test_a_change_by_another_program_is_seen(tmp_path: Path, clock: SimClock) -> None:
+    backend = in_folder(tmp_path, clock)
+    await backend.open(world())
+    await attach(backend)
+    with closing(sqlite3.connect(tmp_path / "demo.db")) as other, other:
+        other.execute("UPDATE servers SET status = 'ERROR' WHERE id = ?", (ONE,))
+
+    with pytest.raises(Conflict, match="state is error"):
+        await attach(backend, ONE, TINY)
+
+    await backend.close()

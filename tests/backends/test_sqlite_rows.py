@@ -11,7 +11,8 @@ from vifsim.conformance import ALPHA, BLUE, ONE, TWO, a_call, world
 from vifsim.errors import Conflict, ServiceUnavailable
 from vifsim.model import Server, ServerId, Settings, VirtualInterface
 from vifsim_backends import sqlite_file
-from vifsim_backends.sqlite_rows import SqliteRows, WriterRows
+from vifsim_backends.sqlite_rows import SqliteRows
+from vifsim_backends.sqlite_writer import WriterRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +120,7 @@ def test_a_full_disk_makes_the_service_unavailable_and_loses_nothing(
     (listed,) = rows.run_batch([work(operations.list_interfaces, a_call(), ONE)])
 
     assert ServiceUnavailable in [type(result.error) for result in results]
-    assert listed.value == [first.value]
+    assert list(listed.value) == [first.value]
     assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
 
 
@@ -169,8 +170,9 @@ def test_a_document_in_the_tables_that_is_none_makes_the_service_unavailable(
     rows: WriterRows, connection: sqlite3.Connection
 ) -> None:
     connection.execute("UPDATE servers SET metadata = '{'")
+    reader = SqliteRows(connection, rows.settings, 7, rows.clock)
 
-    (result,) = rows.run_batch([work(operations.list_interfaces, a_call(), ONE)])
+    (result,) = reader.run_batch([work(operations.list_interfaces, a_call(), ONE)])
 
     assert isinstance(result.error, ServiceUnavailable)
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vifsim.backend import Backend
 from vifsim.scenario.schema import load_text
+from vifsim_backends.memory import MemoryBackend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,11 +130,27 @@ async def test_a_moment_that_is_no_longer_kept_is_refused_with_one_that_is(
     assert "that before" in refused.json()["detail"]
 
 
-async def test_a_store_on_disk_says_that_it_keeps_no_moments(
+async def test_a_store_on_disk_goes_back_too(
     make_cloud: MakeCloud, api_of: ApiOf, tmp_path: Path
 ) -> None:
     url = f"sqlite:////{str(tmp_path).lstrip('/')}/cloud.db"
     api = api_of(await make_cloud(backend=url))
+    before = await told(api, "GET", "state")
+    first = (await api.attach()).json()
+    await api.new_network()
+
+    status = await told(api, "POST", "rewind", {"before": 1})
+
+    assert status == 204
+    assert await told(api, "GET", "state") == before
+    assert (await api.attach()).json() == first
+
+
+async def test_a_store_that_keeps_no_moments_says_so(
+    make_cloud: MakeCloud, api_of: ApiOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryBackend, "moment", Backend.moment)
+    api = api_of(await make_cloud())
     await api.get("/limits")
 
     refused = await api.post("/_vifsim/rewind", {"before": 1})
