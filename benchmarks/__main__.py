@@ -16,6 +16,7 @@ SUBJECTS = {
     "scorecard": ("benchmarks.scorecard_cost", "Scoring, against reading the journal"),
     "footprint": ("benchmarks.footprint", "Import, cold start and memory, against aiohttp alone"),
     "delays": ("benchmarks.delays", "Injected latency, against a handler that sleeps"),
+    "abuse": ("benchmarks.abuse", "Clients that mean no good: memory, and another's p99"),
     "start": ("benchmarks.start_cost", "Start, against a bare AppRunner"),
 }
 

@@ -12,6 +12,8 @@ from vifsim.journal import Journal
 if TYPE_CHECKING:
     import pytest
 
+    from tests.conftest import ApiOf, MakeCloud
+
 
 def test_a_full_journal_drops_its_oldest_entries_counts_them_and_says_so_once(
     caplog: pytest.LogCaptureFixture,
@@ -28,3 +30,17 @@ def test_a_full_journal_drops_its_oldest_entries_counts_them_and_says_so_once(
     assert len(journal) < 100
     assert journal.dropped == 1000 - len(journal)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+async def test_large_headers_and_paths_count_as_what_they_take(
+    make_cloud: MakeCloud, api_of: ApiOf
+) -> None:
+    cloud = await make_cloud(journal_bytes=1_000_000)
+    api = api_of(cloud)
+    headers = {f"X-{number}": "a" * 8000 for number in range(30)}
+
+    for number in range(8):
+        await api.get(f"/servers/{number}{'b' * 4000}", headers=headers)
+
+    assert len(cloud.journal) == 3
+    assert cloud.journal.dropped == 5

@@ -30,8 +30,8 @@ def at_once(action: Callable[[], T]) -> T:
 class OpenJournal(Journal):
     """A journal that a test reads while it is written."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        super().__init__(simulator.clock)
+    def __init__(self, simulator: Simulator, max_bytes: int) -> None:
+        super().__init__(simulator.clock, max_bytes=max_bytes)
         self._simulator = simulator
 
     def view(self) -> JournalView:

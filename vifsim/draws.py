@@ -62,13 +62,20 @@ def token_text(seed: int, number: int) -> str:
     return blake2b(f"{seed}|token|{number}".encode(), digest_size=16).hexdigest()
 
 
-@lru_cache(maxsize=4096)
-def token_digest(text: str) -> str:
-    """Return what is kept of a token instead of the token itself: 32 hexadecimal digits.
+_LONGEST_TOKEN = 256
 
-    The last few thousand are remembered: clients send the same token with every request.
-    """
+
+def token_digest(text: str) -> str:
+    """Return what is kept of a token instead of the token itself: 32 hexadecimal digits."""
+    return _known_digest(text) if len(text) <= _LONGEST_TOKEN else _digest(text)
+
+
+def _digest(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+_known_digest = lru_cache(maxsize=4096)(_digest)
+"""The last few thousand are remembered: clients send the same token with every request."""
 
 
 def secret_digest(text: str) -> str:

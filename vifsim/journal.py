@@ -80,10 +80,10 @@ class Journal:
         self._seq += 1
         return self._seq
 
-    def open(self, call: Call) -> None:
-        """Begin an entry."""
+    def open(self, call: Call, headers_bytes: int = 0) -> None:
+        """Begin an entry whose headers take so many bytes."""
         self._entries.append(call)
-        size = _ENTRY_BYTES + len(call.path) + 120 * len(call.headers)
+        size = _ENTRY_BYTES + 2 * len(call.path) + headers_bytes  # its ids are parts of it
         self._sizes.append(size)
         self._size += size
         self._under_way.add(call.seq)
@@ -183,7 +183,8 @@ class Journal:
     def _drop(self) -> None:
         if not self.dropped:
             log.warning(
-                "the journal is over %d bytes: its oldest entries are dropped from here on",
+                "the journal is over %d bytes: its oldest entries are dropped from here on "
+                "(vifsim serve --journal-size, Simulator(journal_bytes=), or clear it)",
                 self._max_bytes,
             )
         while self._size > self._max_bytes and len(self._entries) > 1:

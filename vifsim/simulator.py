@@ -26,6 +26,7 @@ from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.control import PREFIX, Control
 from vifsim.http.edge import Edge
 from vifsim.http.serving import Everything, Runner, StampingServer, expect, why
+from vifsim.journal import DEFAULT_MAX_BYTES
 from vifsim.model import DEMO_DOCUMENT
 from vifsim.moments import Moment, Moments, apart
 from vifsim.recording import Recording, explained, merged_world, without_secrets
@@ -124,6 +125,7 @@ class Simulator:
         port: to listen on; 0: a free one.
         tls: whether to serve https with a throw-away certificate.
         access: who may use the control API.
+        journal_bytes: above this the journal drops its oldest entries, and says so.
 
     Raises:
         UsageError: an argument is wrong; the text says what to do.
@@ -144,6 +146,7 @@ class Simulator:
         access: Access | None = None,
         self_stepping: bool = False,
         sim_clock: SimClock | None = None,
+        journal_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         self._given_scenario = scenario is not None
         self._base_world = dict(world or {})
@@ -154,7 +157,7 @@ class Simulator:
         inner = backends.find(backend)(backend, clock=self.clock)
         self.faults: Faults = _decorated(inner, self.clock)
         self.backend: Backend = cast("Backend", self.faults)  # it is both: a decorator is a backend
-        self.journal = OpenJournal(self)
+        self.journal = OpenJournal(self, journal_bytes)
         self.state = OpenState(self)
         self.edge = Edge(self.backend, self.journal, self.clock)
         self.watchers: list[Callable[[str], None]] = []

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vifsim.conformance import a_call
 from vifsim.draws import draw
+from vifsim.exchange import call_key
 
 if TYPE_CHECKING:
     from tests.conftest import Api, Connect, RawClient
@@ -142,3 +144,36 @@ async def test_50_000_broken_requests_make_no_failure(
     await fuzz(cloud, connect, range(part * 1000, (part + 1) * 1000))
 
     assert cloud.edge.defects == 0
+
+
+async def test_a_connection_ends_after_headers_that_are_larger_than_any_client_needs(
+    raw: RawClient,
+) -> None:
+    large = "".join(f"X-{number}: {'a' * 8000}\r\n" for number in range(10))
+    await raw.send(f"GET /v2.0 HTTP/1.1\r\nHost: sim\r\n{large}\r\n".encode())
+
+    told = await asyncio.wait_for(raw.rest(), 10)
+
+    assert told.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_client_that_sends_all_before_it_reads_is_answered_in_order(
+    raw: RawClient,
+) -> None:
+    requests = [f"GET /v2.0/{n} HTTP/1.1\r\nHost: sim\r\n" for n in range(2000)]
+    requests[-1] += "Connection: close\r\n"
+    sending = asyncio.create_task(raw.send("".join(f"{one}\r\n" for one in requests).encode()))
+
+    told = await asyncio.wait_for(raw.rest(), 20)
+    await sending
+
+    assert told.count(b"HTTP/1.1 401") == 2000
+
+
+def test_ids_of_any_length_count_under_keys_of_bounded_length() -> None:
+    servers = ("a", "a" * 8000, "a" * 8001)
+
+    short, long, other = (call_key(a_call(server=server)) for server in servers)
+
+    assert len({short, long, other}) == 3
+    assert max(map(len, (short, long, other))) < 256

@@ -28,6 +28,9 @@ _WANTED_FILES = 65_536
 _COLLECTED_EVERY = 10_000
 """New objects between two looks of the collector; Python's 700 suit programs with small heaps."""
 
+_JOURNAL_MIB = 32
+"""What the journal may take: some 20,000 calls. Nobody may ever read it, and it may run for weeks."""
+
 _DRAIN = 4.0
 """Seconds that calls under way get to end after the first signal."""
 
@@ -70,6 +73,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a further Host; repeatable",
     )
+    parser.add_argument(
+        "--journal-size",
+        type=int,
+        default=_JOURNAL_MIB,
+        metavar="MIB",
+        help=f"above it the journal drops its oldest calls (default {_JOURNAL_MIB})",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -83,6 +93,8 @@ def run(options: argparse.Namespace) -> int:
     )
     if not 0 <= options.port < 65536:
         raise UsageError(f"port {options.port} is not 0 to 65535")
+    if options.journal_size < 1:
+        raise UsageError(f"--journal-size {options.journal_size} is not 1 or more, in MiB")
     simulator = Simulator(**settings(options))
     _raise_file_limit()
     return asyncio.run(_serve(simulator, options))
@@ -106,6 +118,7 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
         "host": options.host,
         "port": options.port,
         "access": access(options),
+        "journal_bytes": options.journal_size << 20,
         **clock,
     }
 

@@ -29,6 +29,7 @@ Service = Literal["compute", "identity", "version"]
 _TENANT = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _OTHER_VERSIONS = re.compile(r"v1\.0|v1\.1|v2\.1|v3(\.\d+)?")
 _REMEMBERED = 4096
+_LONGEST_REMEMBERED = 256
 _LOWER = frozenset({"server_id", "network_id", "interface_id"})
 
 
@@ -327,7 +328,8 @@ class Router:
         if found is not None:
             return found
         found = self._search(method, raw_path)
-        if found.refusal is None and found.service != "identity":
+        short = len(raw_path) <= _LONGEST_REMEMBERED
+        if short and found.refusal is None and found.service != "identity":
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[key] = found

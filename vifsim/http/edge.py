@@ -48,12 +48,10 @@ from vifsim.http.codec import (
     raw_digest,
 )
 from vifsim.http.networks import quick_interface
-from vifsim.http.serving import StampedConnection, without_secrets
+from vifsim.http.serving import Origin, StampedConnection, size_of, without_secrets
 from vifsim.http.wire import cut, send
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from vifsim.backend import Backend
     from vifsim.clock import Clock
     from vifsim.exchange import Decision
@@ -157,7 +155,7 @@ class Edge:
 
     def _open(self, request: web.Request, found: Found) -> Call:
         seq = self._journal.next_seq()
-        arrived, conn, peer, headers = self._origin(request)
+        arrived, conn, peer, headers, size_bytes = self._origin(request)
         now = self._clock.now()
         params = found.params
         call = Call(
@@ -175,7 +173,7 @@ class Edge:
             network=params.get("network_id"),
             interface=params.get("interface_id"),
         )
-        self._journal.open(call)
+        self._journal.open(call, size_bytes)
         return call
 
     def _id_of(self, seq: int) -> str:
@@ -184,7 +182,7 @@ class Edge:
             ids = self._ids = RequestIds(self._backend.seed)
         return ids(seq)
 
-    def _origin(self, request: web.Request) -> tuple[float | None, int, str, Mapping[str, str]]:
+    def _origin(self, request: web.Request) -> Origin:
         """Return when the request's bytes came, on which connection, from where, and its headers.
 
         A connection's requests mostly have the same headers; they are kept once.
@@ -195,7 +193,8 @@ class Edge:
         name = request.transport.get_extra_info("peername") if request.transport else None
         peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "")
         number = self._foreign.setdefault(peer, len(self._foreign) + 1)
-        return None, number, peer, without_secrets(request.headers)
+        size_bytes = size_of(request.raw_headers)
+        return Origin(None, number, peer, without_secrets(request.headers), size_bytes)
 
     # ── the order of checks ──
 

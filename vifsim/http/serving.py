@@ -10,8 +10,9 @@ import errno
 import os
 import socket
 from collections import deque
+from collections.abc import Mapping  # noqa: TC003 -- a field of a tuple
 from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_parser import RawRequestMessage
@@ -20,7 +21,7 @@ from yarl import URL
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from multidict import CIMultiDictProxy
 
@@ -30,9 +31,28 @@ if TYPE_CHECKING:
 
 _SECRET = ("X-Auth-Token", "X-Subject-Token", "Authorization", "Proxy-Authorization", "Cookie")
 _HEADERS_KEPT = 8
+_SHORT_BYTES = 4096
+"""Headers up to this size are remembered by their connection: longer ones are no habit."""
 
 _SHUTDOWN = 0.05
 """Seconds that idle connections get to end; aiohttp takes 0 for "no limit"."""
+
+_LARGE_BYTES = 65_536
+"""Headers above this size end their connection: aiohttp keeps a connection's last ones, and they
+may be a megabyte."""
+
+
+class Origin(NamedTuple):
+    """Where a request comes from.
+
+    `arrived` is None where nobody stamped it; `headers` are without secrets, of `size_bytes`.
+    """
+
+    arrived: float | None
+    conn: int
+    peer: str
+    headers: Mapping[str, str]
+    size_bytes: int
 
 
 def without_secrets(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
@@ -41,6 +61,11 @@ def without_secrets(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
     for name in _SECRET:
         kept.popall(name, None)
     return kept
+
+
+def size_of(raw: Iterable[tuple[bytes, bytes]]) -> int:
+    """Return what headers take, roughly, in bytes."""
+    return sum(120 + len(name) + len(value) for name, value in raw)
 
 
 class StampedConnection(RequestHandler):
@@ -54,7 +79,7 @@ class StampedConnection(RequestHandler):
         self._number = number
         self._peer = ""
         self._arrivals: deque[float] = deque()
-        self._headers: dict[tuple[tuple[bytes, bytes], ...], Mapping[str, str]] = {}
+        self._headers: dict[tuple[tuple[bytes, bytes], ...], tuple[Mapping[str, str], int]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the peer."""
@@ -95,20 +120,24 @@ class StampedConnection(RequestHandler):
         if self._paused:
             await self._drain_helper()
 
-    def stamped(self, request: web.Request) -> tuple[float | None, int, str, Mapping[str, str]]:
+    def stamped(self, request: web.Request) -> Origin:
         """Return when the bytes of the request that is handled now came, from where, its headers.
 
-        The headers are without secrets. Those of the last few kinds of request are remembered, so
-        that a journal keeps them once; the secrets among them are forgotten with the connection.
+        Those of the last few kinds of request are remembered, so that a journal keeps them once;
+        the secrets among them are forgotten with the connection.
         """
         arrived = self._arrivals.popleft() if self._arrivals else None
         raw = request.raw_headers
         kept = self._headers.get(raw)
         if kept is None:
-            if len(self._headers) >= _HEADERS_KEPT:
-                self._headers.clear()
-            kept = self._headers[raw] = without_secrets(request.headers)
-        return arrived, self._number, self._peer, kept
+            kept = without_secrets(request.headers), size_of(raw)
+            if kept[1] <= _SHORT_BYTES:
+                if len(self._headers) >= _HEADERS_KEPT:
+                    self._headers.clear()
+                self._headers[raw] = kept
+            elif kept[1] > _LARGE_BYTES:
+                self.close()  # once the answer is sent
+        return Origin(arrived, self._number, self._peer, *kept)
 
 
 class StampingServer(web.Server):
