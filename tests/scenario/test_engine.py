@@ -521,6 +521,16 @@ def test_a_limit_answers_with_its_status(status: int, name: str, details: str | 
 # ── capacity ─────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_workers_that_are_not_needed_cost_nothing() -> None:
+    machine = machine_of({"capacity": {"workers": 10**12, "service": "1s", "queue": 0}})
+
+    for _ in range(5):
+        machine.ask()
+
+    (counted,) = machine.state["rules"].values()
+    assert len(counted["workers"]) == 5
+
+
 def test_workers_serve_at_once_the_queue_waits_and_the_rest_is_shed() -> None:
     machine = machine_of({"capacity": {"workers": 2, "service": "1s", "queue": 2, "shed": 503}})
 

@@ -29,7 +29,7 @@ _COLLECTED_EVERY = 10_000
 """New objects between two looks of the collector; Python's 700 suit programs with small heaps."""
 
 _JOURNAL_MIB = 32
-"""What the journal may take: some 20,000 calls. Nobody may ever read it, and it may run for weeks."""
+"""What the journal may take: some 20,000 calls. It may run for weeks, and nobody may read it."""
 
 _DRAIN = 4.0
 """Seconds that calls under way get to end after the first signal."""

@@ -315,16 +315,18 @@ class Engine:
     ) -> Decision | None:
         """Give the call the first worker that is free, or shed it."""
         now, making = walk.now, walk.making
-        free: list[float] = counted.setdefault("workers", [0.0] * fault.workers)
+        busy = [end for end in counted.get("workers", ()) if end > now]
         waiting = [start for start in counted.get("waiting", ()) if start > now]
-        first = min(range(len(free)), key=free.__getitem__)
-        start = max(now, free[first])
+        start = now if len(busy) < fault.workers else min(busy)
         if start > now and len(waiting) >= fault.queue:
             counted["waiting"] = waiting
             return making.refused(rule, fault_of(Status(status=fault.shed), None), self._hold)
-        free[first] = start + sample(fault.service, self._draw(rule, walk, "service"))
+        if start > now:
+            busy.remove(start)
+        end = start + sample(fault.service, self._draw(rule, walk, "service"))
+        counted["workers"] = [*busy, end]
         counted["waiting"] = [*waiting, start] if start > now else waiting
-        making.before += free[first] - walk.facts.call.arrived
+        making.before += end - walk.facts.call.arrived
         return None
 
     def _retry_after(
