@@ -210,6 +210,7 @@ class Call:
         operation: the operation's name, or None where no route has this method and path.
         headers: without tokens, authorization and cookies.
         peer: address and port; conn: number of the connection, from 1.
+        connected: when that connection was made, in unscaled seconds; None where nobody saw it.
         arrived: on the simulator's clock; `real_arrived` in unscaled seconds.
         role: of the caller, where the token is good.
         token_id: digest of the token, never the token.
@@ -226,6 +227,7 @@ class Call:
     conn: int
     arrived: float
     real_arrived: float
+    connected: float | None = None
     role: str | None = None
     user: str | None = None
     tenant: str | None = None

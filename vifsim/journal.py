@@ -231,7 +231,11 @@ def entry_document(call: Call) -> dict[str, Any]:
         "n": outcome.n,
         "arrived": round(call.arrived, 6),
         "end": _rounded(outcome.end),
-        "real": {"arrived": round(call.real_arrived, 6), "end": _rounded(outcome.real_end)},
+        "real": {
+            "connected": _rounded(call.connected),
+            "arrived": round(call.real_arrived, 6),
+            "end": _rounded(outcome.real_end),
+        },
         "decision": None if outcome.decision is None else decision_document(outcome.decision),
         "effects": [
             {
@@ -411,6 +415,12 @@ def _entry(
     return value
 
 
+def _is_real(real: dict[str, Any]) -> bool:
+    """Say whether the unscaled moments of an entry are whole."""
+    timed = isinstance(real.get("arrived"), _NUMBER) and "end" in real
+    return timed and isinstance(real.get("connected"), (*_NUMBER, *_MAYBE))
+
+
 def _flaw(value: dict[str, Any]) -> str | None:
     """Return what is wrong inside an entry, or None."""
     told, decision, real = value["told"], value["decision"], value["real"]
@@ -418,8 +428,8 @@ def _flaw(value: dict[str, Any]) -> str | None:
         return "has no status in told"
     if decision is not None and "by" not in decision:
         return "has no by in its decision"
-    if not isinstance(real.get("arrived"), _NUMBER) or "end" not in real:
-        return "has no arrived and end in real"
+    if not _is_real(real):
+        return "has no arrived and end in real, or a wrong connected"
     if (value["outcome"] is None) != (value["end"] is None):
         return "has an end without an outcome, or an outcome without an end"
     keys = {"kind", "object", "id", "at"}

@@ -283,6 +283,7 @@ def call_of(entry: Mapping[str, Any]) -> Call:
     return Call(
         operation=None if operation == "unknown" else operation,
         real_arrived=entry["real"]["arrived"],
+        connected=entry["real"].get("connected"),
         **facts,
     )
 

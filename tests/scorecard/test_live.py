@@ -54,6 +54,20 @@ def test_a_required_rule_that_does_not_exist_is_named(vifsim: Cloud) -> None:
         vifsim.scorecard().require("no_leaked_iface")
 
 
+def test_the_next_connection_of_one_client_is_made_after_the_answer_on_the_last(
+    vifsim: Cloud,
+) -> None:
+    for _ in range(3):
+        attach(vifsim)
+
+    moments = [
+        moment
+        for entry in vifsim.journal
+        for moment in (entry.real.connected, entry.real.arrived, entry.real.end)
+    ]
+    assert moments == sorted(moments)
+
+
 def test_rules_that_are_gone_again_are_still_known(vifsim: Cloud) -> None:
     with vifsim.rule(match="create_*", limit="1/1m", per="user"):
         attach(vifsim)

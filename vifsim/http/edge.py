@@ -146,16 +146,23 @@ class Edge:
         effect = None if decision is None else decision.wire
         try:
             return await send(request, reply, effect, closing, self._clock)
-        except (ConnectionError, asyncio.CancelledError):
-            told = Answer(reply.status, reply.retry_after, size_bytes=len(reply.body))
-            self._journal.close(call, call.outcome.answer or told, "client_gone")
+        except ConnectionError:
+            self._close_gone(call, reply)
+            return web.Response()  # nobody reads it; an error here, aiohttp would log as a defect
+        except asyncio.CancelledError:
+            self._close_gone(call, reply)
             raise
+
+    def _close_gone(self, call: Call, reply: Reply) -> None:
+        """Close the entry of a client that left before its answer was handed over."""
+        told = Answer(reply.status, reply.retry_after, size_bytes=len(reply.body))
+        self._journal.close(call, call.outcome.answer or told, "client_gone")
 
     # ── the call ──
 
     def _open(self, request: web.Request, found: Found) -> Call:
         seq = self._journal.next_seq()
-        arrived, conn, peer, headers, size_bytes = self._origin(request)
+        arrived, connected, conn, peer, headers, size_bytes = self._origin(request)
         now = self._clock.now()
         params = found.params
         call = Call(
@@ -167,6 +174,7 @@ class Edge:
             headers=headers,
             peer=peer,
             conn=conn,
+            connected=connected,
             arrived=now if arrived is None else min(arrived, now),
             real_arrived=self._clock.real(),
             server=params.get("server_id"),
@@ -193,8 +201,8 @@ class Edge:
         name = request.transport.get_extra_info("peername") if request.transport else None
         peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "")
         number = self._foreign.setdefault(peer, len(self._foreign) + 1)
-        size_bytes = size_of(request.raw_headers)
-        return Origin(None, number, peer, without_secrets(request.headers), size_bytes)
+        headers = without_secrets(request.headers)
+        return Origin(None, None, number, peer, headers, size_of(request.raw_headers))
 
     # ── the order of checks ──
 

@@ -40,8 +40,9 @@ class EntryTexts:
             f'"server": {_text(call.server)}, "network": {_text(call.network)}, '
             f'"interface": {_text(call.interface)}, "body_digest": {_text(call.body_digest)}, '
             f'"n": {outcome.n}, "arrived": {round(call.arrived, 6)!r}, '
-            f'"end": {_number(outcome.end)}, "real": {{"arrived": {round(call.real_arrived, 6)!r}, '
-            f'"end": {_number(outcome.real_end)}}}, {_outcome(outcome)}}}'
+            f'"end": {_number(outcome.end)}, "real": {{"connected": {_number(call.connected)}, '
+            f'"arrived": {round(call.real_arrived, 6)!r}, "end": {_number(outcome.real_end)}}}, '
+            f"{_outcome(outcome)}}}"
         )
 
     def brief(self, call: Call) -> str:

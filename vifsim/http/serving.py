@@ -45,10 +45,12 @@ may be a megabyte."""
 class Origin(NamedTuple):
     """Where a request comes from.
 
-    `arrived` is None where nobody stamped it; `headers` are without secrets, of `size_bytes`.
+    `arrived`, and `connected`, when its connection was made, in unscaled seconds, are None where
+    nobody stamped them; `headers` are without secrets, of `size_bytes`.
     """
 
     arrived: float | None
+    connected: float | None
     conn: int
     peer: str
     headers: Mapping[str, str]
@@ -69,23 +71,25 @@ def size_of(raw: Iterable[tuple[bytes, bytes]]) -> int:
 
 
 class StampedConnection(RequestHandler):
-    """A connection that knows its number, its peer, and when each request's bytes came."""
+    """A connection that knows its number, its peer, and when it and each request's bytes came."""
 
-    __slots__ = ("_arrivals", "_clock", "_headers", "_number", "_peer")
+    __slots__ = ("_arrivals", "_clock", "_headers", "_made_at", "_number", "_peer")
 
     def __init__(self, manager: web.Server, *, clock: Clock, number: int, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._clock = clock
         self._number = number
         self._peer = ""
+        self._made_at = 0.0
         self._arrivals: deque[float] = deque()
         self._headers: dict[tuple[tuple[bytes, bytes], ...], tuple[Mapping[str, str], int]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the peer."""
+        """Note the peer and the moment."""
         super().connection_made(transport)
         name = transport.get_extra_info("peername")
         self._peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "")
+        self._made_at = self._clock.real()
 
     def data_received(self, data: bytes) -> None:
         """Stamp the requests that these bytes complete the headers of."""
@@ -137,7 +141,7 @@ class StampedConnection(RequestHandler):
                 self._headers[raw] = kept
             elif kept[1] > _LARGE_BYTES:
                 self.close()  # once the answer is sent
-        return Origin(arrived, self._number, self._peer, *kept)
+        return Origin(arrived, self._made_at, self._number, self._peer, *kept)
 
 
 class StampingServer(web.Server):

@@ -266,7 +266,7 @@ _ENTRY = thing(
     ),
     n=WHOLE,
     **_MOMENTS,
-    real=thing(**_MOMENTS),
+    real=thing(connected={"type": ["number", "null"]}, **_MOMENTS),
     decision=or_null(
         thing(
             fired=some(TEXT),
