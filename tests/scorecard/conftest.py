@@ -68,6 +68,7 @@ class Tape:
         method: str | None = None,
         headers: Mapping[str, str] | None = None,
         real: tuple[float, float] | None = None,
+        connected: float | None = None,
         tenant: str | None = "123456",
     ) -> dict[str, Any]:
         """Add a call. `took` None: it is still under way."""
@@ -94,7 +95,7 @@ class Tape:
             "n": 1,
             "arrived": arrived,
             "end": end,
-            "real": {"arrived": arrived, "end": end},
+            "real": {"connected": connected, "arrived": arrived, "end": end},
             "decision": _decision(by, fault, wire, delay),
             "effects": _effects(arrived, made, gone, changed),
             "committed": bool(made or gone or changed),
@@ -102,7 +103,7 @@ class Tape:
             "outcome": None if took is None else outcome,
         }
         if real is not None:
-            entry["real"] = {"arrived": real[0], "end": real[1]}
+            entry["real"] = {"connected": connected, "arrived": real[0], "end": real[1]}
         self.entries.append(entry)
         return entry
 

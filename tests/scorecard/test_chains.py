@@ -153,6 +153,47 @@ def test_lock_step_bursts_are_split_by_rank(tape: Tape) -> None:
     assert all(0.9 < wait(x, y) < 1.1 for chain in found for x, y in chain.steps)
 
 
+@pytest.mark.parametrize("connected", [-0.5, None])
+def test_a_crowd_whose_connections_were_open_at_once_is_split_by_rank(
+    tape: Tape, connected: float | None
+) -> None:
+    for start, actor in itertools.product((0.0, 1.0, 2.0), range(6)):
+        moment = start + actor * 0.004
+        tape.call(ATTACH, 503, at=moment, took=0.001, conn=actor + 1, connected=connected)
+
+    assert [len(chain) for chain in chains(tape)] == [3] * 6
+
+
+def test_a_pause_of_the_machine_makes_no_crowd_of_a_client_that_connects_for_each_call(
+    tape: Tape,
+) -> None:
+    for number in range(40):
+        moment = number * 0.004 + (0.3 if number >= 20 else 0.0)
+        tape.call(ATTACH, 503, at=moment, took=0.001, conn=number, connected=moment - 0.001)
+
+    (chain,) = chains(tape)
+
+    assert (len(chain), chain.unclear) == (40, False)
+    assert tape.verdict("R03") == "fail"
+
+
+def test_a_connection_made_before_the_last_answer_leaves_the_number_of_actors_open(
+    tape: Tape,
+) -> None:
+    for number in range(8):
+        moment = number * 0.004
+        tape.call(ATTACH, 503, at=moment, took=0.001, conn=number, connected=moment - 0.004)
+
+    assert all(chain.unclear for chain in chains(tape))
+
+
+def test_a_connection_made_while_the_last_was_being_left_is_one_client(tape: Tape) -> None:
+    tape.call(ATTACH, None, at=0.0, took=2.0, outcome="client_gone", conn=1, connected=0.0)
+    tape.call(ATTACH, 503, at=1.99, conn=2, connected=1.98)
+
+    assert not any(chain.unclear for chain in chains(tape))
+
+
 def test_a_burst_on_one_connection_is_one_client_that_hurries(tape: Tape) -> None:
     for start, number in itertools.product((0.0, 1.0), range(6)):
         tape.call(ATTACH, 503, at=start + number * 0.004, took=0.001)

@@ -264,6 +264,22 @@ def test_a_client_that_had_long_given_up_when_it_was_ended_passes(tape: Tape) ->
     assert tape.verdict("R03") == "pass"
 
 
+def test_a_short_silence_before_a_client_is_ended_is_no_giving_up(tape: Tape) -> None:
+    tape.client = {"exit_code": None, "ended": "time_limit", "at": 3.1}
+    tape.refused(5, waits=(0.003,) * 4)
+
+    assert tape.verdict("R03") == "not_exercised"
+    assert tape.verdict("R18") == "not_exercised"
+
+
+def test_a_client_that_went_on_to_another_call_has_given_up_the_first(tape: Tape) -> None:
+    tape.client = {"exit_code": None, "ended": "time_limit", "at": 6.0}
+    tape.refused(5, waits=(0.2,) * 4)
+    tape.call("get_server")
+
+    assert tape.verdict("R03") == "pass"
+
+
 def test_a_cap_can_be_set_by_the_scenario(tape: Tape) -> None:
     tape.obeys(expect={"thresholds": {"max_attempts": 3}})
     tape.refused(4)

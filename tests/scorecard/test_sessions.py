@@ -138,6 +138,18 @@ def test_using_a_dead_token_again_fails(tape: Tape) -> None:
     assert tape.verdict("R14") == "fail"
 
 
+@pytest.mark.parametrize(("repeats", "verdict"), [(4, "not_exercised"), (40, "fail")])
+def test_a_client_that_was_ended_at_once_had_time_for_many_calls_but_for_no_log_in(
+    tape: Tape, repeats: int, verdict: str
+) -> None:
+    tape.client = {"exit_code": None, "ended": "time_limit", "at": None}
+    token_dies(tape)
+    for _ in range(repeats):
+        tape.call(LIST, 401, bearer="old", after=0.003)
+
+    assert tape.verdict("R13") == verdict
+
+
 def test_a_token_that_was_never_good_is_a_wrong_password(tape: Tape) -> None:
     tape.call(LIST, 401, bearer="guess", tenant=None)
 

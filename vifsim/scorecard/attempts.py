@@ -77,6 +77,8 @@ class Attempt:
         kept: whether its connection had served a call before.
         arrived, end: the client's seconds; `end` is None while it is under way.
         at: when it arrived on the simulator's clock.
+        connected, settled: when its connection was made and when it ended, in unscaled seconds;
+            None where nobody saw it.
         status: that the client was told, None for no answer.
         retry_after: seconds that it was told to wait; `dated` where as a date.
         outcome: completed, client_gone, server_cut; None while under way.
@@ -104,6 +106,8 @@ class Attempt:
     arrived: float
     end: float | None
     at: float
+    connected: float | None
+    settled: float | None
     status: int | None
     retry_after: float | None
     dated: bool
@@ -297,6 +301,8 @@ def _attempt(
         arrived=arrived,
         end=end if entry["outcome"] is not None else None,
         at=entry["arrived"],
+        connected=entry["real"].get("connected"),
+        settled=entry["real"]["end"],
         status=told.get("status"),
         retry_after=retry_after,
         # A number of seconds is always whole; what is left until a date never is.

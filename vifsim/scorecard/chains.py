@@ -359,7 +359,22 @@ def bursts_of(attempts: Sequence[Attempt]) -> list[list[Attempt]]:
     if not between or min(between) <= _APART * max(inside) or not _even(bursts):
         return []
     apart = all(len({attempt.conn for attempt in burst}) == len(burst) for burst in bursts)
-    return bursts if apart else []
+    return bursts if apart and _crowded(bursts) else []
+
+
+def _crowded(bursts: Sequence[Sequence[Attempt]]) -> bool:
+    """Return whether the connections of each burst were open at once, or nobody knows.
+
+    A client that makes a connection for each call has as many as a crowd, one after another, and a
+    pause of the machine makes two bursts of what it sends.
+    """
+    lives = _seen_lives([attempt for burst in bursts for attempt in burst])
+    if lives is None:
+        return True
+    return all(
+        2 * _peak((lives[attempt.conn] for attempt in burst), slack=0.0) >= len(burst)
+        for burst in bursts
+    )
 
 
 def _even(bursts: Sequence[Sequence[Attempt]]) -> bool:
@@ -377,7 +392,7 @@ def _mark_unclear(group: list[Chain], early: frozenset[int]) -> None:
     waiting = alone and any(
         attempt.conn in early for chain in group for attempt in chain.attempts if len(chain) > 1
     )
-    if waiting or _peak(_lives_of_connections(group)) > _peak(spans):
+    if waiting or _connections_at_once(group) > _peak(spans):
         for chain in group:
             chain.unclear = True
 
@@ -395,22 +410,43 @@ def _opened_early(attempts: Sequence[Attempt]) -> frozenset[int]:
     return frozenset(early)
 
 
-def _lives_of_connections(group: list[Chain]) -> list[tuple[float, float]]:
+def _connections_at_once(group: list[Chain]) -> int:
+    """Return how many connections of a key were open at once, as far as that can be told."""
+    attempts = [attempt for chain in group for attempt in chain.attempts]
+    seen = _seen_lives(attempts)
+    if seen is not None:
+        return _peak(seen.values(), slack=0.0)
     lives: dict[int, tuple[float, float]] = {}
-    for chain in group:
-        for attempt in chain.attempts:
-            first, last = lives.get(attempt.conn, (attempt.arrived, attempt.ended))
-            lives[attempt.conn] = (min(first, attempt.arrived), max(last, attempt.ended))
-    return list(lives.values())
+    for attempt in attempts:
+        first, last = lives.get(attempt.conn, (attempt.arrived, attempt.ended))
+        lives[attempt.conn] = (min(first, attempt.arrived), max(last, attempt.ended))
+    return _peak(lives.values())
 
 
-def _peak(spans: Iterable[tuple[float, float]]) -> int:
+def _seen_lives(attempts: Iterable[Attempt]) -> dict[int, tuple[float, float]] | None:
+    """Return from when each connection was open to the end of the last call on it.
+
+    None where the journal does not say it. One client alone makes its next connection after the
+    answer on the last: it is stamped later, however busy the machine is.
+    """
+    lives: dict[int, tuple[float, float]] = {}
+    for attempt in attempts:
+        if attempt.connected is None:
+            return None
+        end = math.inf if attempt.settled is None else attempt.settled
+        slack = GONE_SLACK if attempt.outcome == "client_gone" else 0.0
+        _, last = lives.get(attempt.conn, (0.0, -math.inf))
+        lives[attempt.conn] = (attempt.connected, max(last, end - slack))
+    return lives
+
+
+def _peak(spans: Iterable[tuple[float, float]], *, slack: float = SLACK) -> int:
     """Return how many spans, start and end, hold at once at most; 1 where none lasts."""
     edges = sorted(
         edge
         for start, end in spans
-        if end > start + SLACK
-        for edge in ((start + SLACK, 1), (end, -1))
+        if end > start + slack
+        for edge in ((start + slack, 1), (end, -1))
     )
     height = most = 0
     for _, step in edges:

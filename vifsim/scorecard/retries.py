@@ -39,6 +39,9 @@ SEVERAL_ACTORS = "inconclusive: 1 or more actors share these calls (set hold, or
 _DATE_TOLERANCE = 1.0
 _OVERSLEPT = (3.0, 5.0)
 _WARN_ATTEMPTS = 5
+_SILENCE = 10.0
+"""Seconds after which a client that asks nothing more has given up: no machine pauses so long."""
+
 _GROWS = 1.5
 _FLAT = 1.25
 _EVEN = 1.3
@@ -287,11 +290,16 @@ def _capped(traffic: Traffic, chain: Chain, failures: list[Attempt], most: int) 
 
 
 def _at_it_when_ended(traffic: Traffic, chain: Chain) -> bool:
-    """Return whether the client was still at a chain when somebody ended it."""
+    """Return whether the client was still at a chain when somebody ended it.
+
+    Silence alone shows less than a call that it went on to: the machine itself may have paused.
+    """
     if not traffic.left_open:
         return False
     longest = max((wait(x, y) for x, y in chain.steps), default=0.0)
-    patience = max(3 * longest + 1.0, (chain.last.retry_after or 0.0) + 1.0)
+    patience = max(3 * longest, chain.last.retry_after or 0.0) + 1.0
+    if not any(y.token == chain.last.token for y in traffic.everything.after(chain.last)):
+        patience = max(patience, _SILENCE)
     return traffic.end - chain.last.ended <= patience
 
 

@@ -183,7 +183,9 @@ def _reauthenticated(traffic: Traffic, death: _Death) -> Finding:
 
 
 def _no_login(traffic: Traffic, x: Attempt, proof: dict[str, object]) -> Finding:
-    if traffic.left_open and traffic.end - x.ended < _BURST:
+    refused = sum(a.token == x.token and a.status == 401 for a in traffic.everything.since(x.ended))
+    at_once = traffic.end - x.ended < _BURST
+    if traffic.left_open and at_once and refused <= traffic.threshold("max_attempts"):
         return unclear("inconclusive: ended from outside before the client's next step", proof)
     others = traffic.everything.since(x.ended)
     if any(a.token != x.token and a.token is not None and a.status != 401 for a in others):

@@ -11,13 +11,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from vifsim.scorecard import CATALOGUE, score
 from vifsim.simulator import Simulator
+
+if TYPE_CHECKING:
+    from vifsim.facade import Cloud
 
 HERE = Path(__file__).parent
 EXPECTED: dict[str, Any] = yaml.safe_load((HERE / "expected.yaml").read_text("utf-8"))
@@ -35,8 +38,12 @@ CELLS = [
 ]
 
 
-def judged(client: str, scenario: str, limit: float) -> dict[str, Any]:
-    """Run a client under a scenario, end it after `limit` seconds, and return its scorecard."""
+LONGEST = 60.0
+"""Seconds after which a client is ended that makes fewer calls than it was to be given."""
+
+
+def judged(client: str, scenario: str, limit: float | str) -> dict[str, Any]:
+    """Run a client under a scenario, end it at its limit, and return its scorecard."""
     rules = {"version": 1, "name": scenario, **EXPECTED["scenarios"][scenario]}
     with Simulator(scenario=rules) as cloud:
         command = [sys.executable, str(HERE / "clients" / f"{client}.py")]
@@ -45,14 +52,31 @@ def judged(client: str, scenario: str, limit: float) -> dict[str, Any]:
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            code, ended = process.wait(timeout=limit), "by_itself"
-        except subprocess.TimeoutExpired:
+            in_time = ended_in_time(process, cloud, limit)
+        finally:
             process.kill()
-            process.wait()
-            code, ended = None, "time_limit"
-        record = {"command": command, "exit_code": code, "ended": ended, "at": cloud.clock.now()}
+            code = process.wait()
+        record = {
+            "command": command,
+            "exit_code": code if in_time else None,
+            "ended": "by_itself" if in_time else "time_limit",
+            "at": cloud.clock.now(),
+        }
         cloud.run(cloud.simulator.drain(2.0))
         return score(replace(cloud.simulator.run_so_far(), client=record))
+
+
+def ended_in_time(process: subprocess.Popen[bytes], cloud: Cloud, limit: float | str) -> bool:
+    """Wait for a client to end; say whether it did within so many seconds, or so many calls."""
+    calls = int(limit.removesuffix(" calls")) if isinstance(limit, str) else sys.maxsize
+    due = cloud.clock.now() + (LONGEST if isinstance(limit, str) else limit)
+    while cloud.clock.now() < due and cloud.simulator.journal.last < calls:
+        try:
+            process.wait(timeout=0.02)
+        except subprocess.TimeoutExpired:
+            continue
+        return True
+    return False
 
 
 @pytest.mark.parametrize(("client", "scenario"), CELLS)
