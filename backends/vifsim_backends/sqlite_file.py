@@ -17,6 +17,8 @@ APPLICATION_ID = 0x76696673
 """What marks a file as ours: "vifs", at byte 68. Source: sqlite.org/fileformat.html."""
 BUSY_TIMEOUT = 1.0
 """Seconds for which a lock of another program is waited out."""
+CHECKPOINT_PAGES = 1000
+"""Pages in the log after which it is written into the file, while a commit waits."""
 
 _MAGIC = b"SQLite format 3\0"
 _HEAD_BYTES = 100
@@ -275,6 +277,7 @@ def prepare_writer(connection: sqlite3.Connection, path: Path, *, blank: bool) -
     if mode != "wal":
         raise BackendError(f"{path} is on a file system without shared memory (use a local disk)")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     for number in range(version, len(MIGRATIONS)):
         _migrate(connection, number)
     connection.execute("PRAGMA foreign_keys = ON")
