@@ -211,6 +211,7 @@ class Simulator:
             await runner.cleanup()
             raise
         self._runner = runner
+        self.edge.ending = False
         return self
 
     async def _listen(self, runner: Runner) -> None:
@@ -235,10 +236,13 @@ class Simulator:
             self._authority = None
 
     async def drain(self, seconds: float) -> None:
-        """Stop listening and let the calls under way end, for so long at most."""
+        """Take no new call, and let those under way end, for so long at most."""
         if self._runner is not None:
             for site in list(self._runner.sites):
                 await site.stop()
+            self.edge.ending = True
+            if isinstance(self._runner.server, StampingServer):
+                self._runner.server.end_idle()
             due = self.clock.real() + seconds
             while self.journal.under_way and self.clock.real() < due:
                 await self.clock.pause()

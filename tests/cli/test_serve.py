@@ -141,14 +141,6 @@ def accepts(served: Served) -> bool:
     return True
 
 
-def test_a_call_that_hangs_for_ever_does_not_keep_it_from_ending() -> None:
-    with serving() as served, hanging_call(served) as connection:
-        code, _ = served.stop()
-        answer = connection.recv(1024)
-
-    assert (code, answer) == (0, b"")
-
-
 def test_a_second_signal_ends_at_once() -> None:
     with serving() as served, hanging_call(served):
         served.process.send_signal(signal.SIGTERM)

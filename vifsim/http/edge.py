@@ -80,6 +80,9 @@ class Edge:
         backend: the outermost one, faults included.
         journal: that keeps what happened.
         clock: that arrivals are stamped by where the connection did not stamp them.
+
+    Attributes:
+        ending: whether a connection ends with the answer that is under way on it.
     """
 
     def __init__(self, backend: Backend, journal: Journal, clock: Clock) -> None:
@@ -92,6 +95,7 @@ class Edge:
         self._foreign: dict[str, int] = {}
         self._common: tuple[Settings | None, dict[str, str]] = (None, {})
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.ending = False
         self.defects = 0
         self.last_defect: Exception | None = None
 
@@ -116,6 +120,8 @@ class Edge:
             return await self._send(request, call, reply)
         finally:
             self._tasks.discard(task)
+            if self.ending:
+                request.protocol.close()  # once the answer is sent
 
     def cut_calls(self) -> None:
         """Cut the calls under way: their connections end without an answer."""
@@ -295,6 +301,8 @@ class Edge:
             self._common = (settings, common)
         headers = reply.headers
         headers.update(self._common[1])
+        if self.ending:
+            headers["Connection"] = "close"
         if reply.status == 401:
             headers["WWW-Authenticate"] = f"Keystone uri={base_of(request)}/v2.0"
         decision = call.outcome.decision

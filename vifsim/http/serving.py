@@ -111,6 +111,11 @@ class StampedConnection(RequestHandler):
         current.content.set_exception(web.RequestPayloadError(str(message.exc)))
         self.close()
 
+    def end_if_idle(self) -> None:
+        """End the connection where no request has come that is not answered yet."""
+        if self._current_request is None and not self._messages:
+            self.force_close()
+
     async def hand_over(self, data: bytes) -> None:
         """Write a whole answer, and wait where the client reads too slowly.
 
@@ -156,6 +161,12 @@ class StampingServer(web.Server):
         )
         self._clock = clock
         self._numbers: Iterator[int] = count(1)
+
+    def end_idle(self) -> None:
+        """End all connections that wait for a request."""
+        for connection in self.connections:
+            if isinstance(connection, StampedConnection):
+                connection.end_if_idle()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
