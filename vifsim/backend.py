@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         VirtualInterface,
         World,
     )
+    from vifsim.sharing import Sharing
 
 STORES_GROUP = "vifsim.backends"
 DECORATORS_GROUP = "vifsim.decorators"
@@ -186,6 +187,11 @@ class Backend(ABC):
 
     async def kept_scenario(self) -> Mapping[str, Any] | None:
         """Return what `keep_scenario` was given last, or None."""
+        return None
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """What processes on this store have in common beside the cloud; None: it has only one."""
         return None
 
     async def refuse(self, call: Call, fault: ApiFault) -> NoReturn:

@@ -15,18 +15,21 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vifsim.errors import ControlFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
     from contextlib import AbstractContextManager
 
 Mode = Literal["real", "scaled", "manual", "autojump"]
 
 _SAME_DATE = 1.0
 """Seconds by which two dates may differ and still be the same to a client."""
+
+_SAME_TIME = 0.05
+"""Seconds by which the clocks of two processes may differ."""
 
 _SHORTEST = 1e-6
 """Seconds that a timer waits at least."""
@@ -174,6 +177,35 @@ class SimClock(Clock):
         self._anchor = self._monotonic()
         self.mode = mode
         self.speed = _speed(mode, speed)
+        self._arm()
+
+    def told(self) -> dict[str, Any]:
+        """Return where the clock stands, for `take` of another process's clock."""
+        return {
+            "mode": self.mode,
+            "speed": self.speed,
+            "now": self.now(),
+            "real": self.real(),
+            "epoch": self.epoch(),
+            "wall": time.time(),
+        }
+
+    async def take(self, told: Mapping[str, Any]) -> None:
+        """Go on as another process's clock does, by what it has told.
+
+        What falls due on the way ahead is run. Where the other is behind, by more than machines
+        may differ, this one goes back: it has begun again.
+        """
+        speed = _speed(told["mode"], told["speed"])
+        passed = max(0.0, time.time() - told["wall"])
+        self.steer(told["mode"], told["speed"])
+        ahead = told["now"] + passed * speed - self.now()
+        if ahead < -_SAME_TIME:
+            self._base += ahead
+        elif ahead > (_SAME_TIME if speed else 0.0):
+            await self.advance(ahead)
+        self._wall_start = told["epoch"] - told["now"]
+        self._born = self._monotonic() - told["real"] - passed
         self._arm()
 
     async def advance(self, by: float) -> None:

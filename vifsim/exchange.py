@@ -215,6 +215,7 @@ class Call:
         role: of the caller, where the token is good.
         token_id: digest of the token, never the token.
         body_digest: of the body, canonical where it is JSON; None where there is no body.
+        process: which of several has answered; None where there is only one.
     """
 
     seq: int
@@ -236,6 +237,7 @@ class Call:
     network: str | None = None
     interface: str | None = None
     body_digest: str | None = None
+    process: str | None = None
     outcome: Outcome = field(default_factory=Outcome)
 
 

@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
 
 from vifsim.errors import UsageError
+from vifsim.journal import in_order
 from vifsim.model import OPERATIONS
 from vifsim.scenario.matching import fits
 
@@ -234,7 +235,7 @@ class JournalView(Records):
     def __init__(self, simulator: Simulator, run: Callable[[Callable[[], Any]], Any]) -> None:
         self._simulator = simulator
         self._run = run
-        super().__init__(run(lambda: simulator.journal.documents(simulator.journal)))
+        super().__init__(run(lambda: in_order(simulator.journal.documents(simulator.journal))))
 
     def calls(
         self,
@@ -274,7 +275,7 @@ class JournalView(Records):
 
     def clear(self) -> None:
         """Forget all entries; `seq` goes on."""
-        self._run(self._simulator.journal.clear)
+        self._run(self._simulator.forget_entries)
 
     def export(self, path: str | Path) -> None:
         """Write the journal to a file that `vifsim scorecard`, `explain` and `replay` read."""
@@ -367,12 +368,18 @@ class AddedRule:
     @property
     def matched(self) -> int:
         """How many calls it has matched."""
-        return self._simulator.rule_counts(self.id)[0]
+        return self._counts()[0]
 
     @property
     def fired(self) -> int:
         """How often it has fired."""
-        return self._simulator.rule_counts(self.id)[1]
+        return self._counts()[1]
+
+    def _counts(self) -> tuple[int, int]:
+        if self._simulator.backend.sharing is None:
+            return self._simulator.rule_counts(self.id)
+        counts: tuple[int, int] = self._run(lambda: self._simulator.rule_counts(self.id))
+        return counts
 
     def remove(self) -> None:
         """Remove it."""
@@ -474,6 +481,8 @@ class Cloud:
         """Call a function on the simulator's loop and return what it returns."""
 
         async def act() -> T:
+            await self.simulator.catch_up()
+            await self.simulator.catch_up_counts()
             return action()
 
         return self.run(act())
@@ -546,7 +555,7 @@ class Cloud:
         Raises:
             UsageError: it is not sound.
         """
-        made = self.call(lambda: self.simulator.put_rule(keys, numbers_are_seconds=True))
+        made = self.run(self.simulator.make_rule(keys, numbers_are_seconds=True))
         return AddedRule(self.simulator, made.id, self.call)
 
     @property

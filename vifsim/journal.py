@@ -22,7 +22,7 @@ from vifsim.exchange import Answer, Call, call_key
 from vifsim.scenario.matching import fits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from vifsim.clock import Clock
     from vifsim.exchange import Decision, Ending, Look
@@ -102,6 +102,27 @@ class Journal:
         self._under_way.discard(call.seq)
         for listener in self.listeners:
             listener(call)
+
+    def receive(self, call: Call) -> None:
+        """Take in an entry that is kept elsewhere, under way or ended, after all others."""
+        self._seq = call.seq
+        self.open(call)
+        if call.outcome.ending is not None:
+            self._under_way.discard(call.seq)
+
+    def correct(self, call: Call) -> None:
+        """Tell that an entry that was received has changed."""
+        if call.outcome.ending is not None:
+            self._under_way.discard(call.seq)
+        for listener in self.listeners:
+            listener(call)
+
+    def forget(self, up_to: int) -> None:
+        """Forget the entries up to a `seq`."""
+        self._number()
+        while self._entries and self._entries[0].seq <= up_to:
+            self._under_way.discard(self._entries.popleft().seq)
+            self._size -= self._sizes.popleft()
 
     def find(self, seq: int) -> Call | None:
         """Return the entry with this `seq`, or None where it is not kept."""
@@ -249,7 +270,15 @@ def entry_document(call: Call) -> dict[str, Any]:
         "committed": outcome.committed,
         "told": None if outcome.answer is None else _told(outcome.answer),
         "outcome": outcome.ending,
+        **({} if call.process is None else {"process": call.process}),
     }
+
+
+def in_order(entries: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return entries in the order of their arrival: several processes number theirs in turns."""
+    if not any("process" in entry for entry in entries):
+        return entries
+    return sorted(entries, key=lambda entry: float(entry["arrived"]))
 
 
 def look_document(look: Look) -> dict[str, Any]:

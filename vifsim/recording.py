@@ -156,7 +156,7 @@ class Recording:
         try:
             scenario = load_text(text, source=name) if text.strip() else Scenario(name=name)
             settings = load_world(merged_world(world, scenario.world), header["seed"]).settings
-            rules = _added_rules(added, scenario)
+            rules = added_rules(added, scenario)
         except (ScenarioError, KeyError, TypeError, AttributeError) as exc:
             raise JournalError(f"the journal's header is not sound: {exc}") from exc
         return cls(
@@ -264,7 +264,12 @@ class Recording:
         return RetryAfter(seconds, self.settings.retry_after if asked.kind == "auto" else form)
 
 
-def _added_rules(added: Iterable[Mapping[str, Any]], scenario: Scenario) -> tuple[Rule, ...]:
+def added_rules(added: Iterable[Mapping[str, Any]], scenario: Scenario) -> tuple[Rule, ...]:
+    """Return the rules that were added to a scenario by hand, as an export lists them.
+
+    Raises:
+        ScenarioError: one of them is not sound.
+    """
     phases = [phase.name for phase in scenario.phases]
     return tuple(replace(load_rule(item["rule"], phases=phases), id=item["id"]) for item in added)
 

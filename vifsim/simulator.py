@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, cast
 
 from aiohttp import web
 
@@ -26,10 +27,10 @@ from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.control import PREFIX, Control
 from vifsim.http.edge import Edge
 from vifsim.http.serving import Everything, Runner, StampingServer, expect, why
-from vifsim.journal import DEFAULT_MAX_BYTES
+from vifsim.journal import DEFAULT_MAX_BYTES, Journal, in_order
 from vifsim.model import DEMO_DOCUMENT
 from vifsim.moments import Moment, Moments, apart
-from vifsim.recording import Recording, explained, merged_world, without_secrets
+from vifsim.recording import Recording, added_rules, explained, merged_world, without_secrets
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.engine import Engine
 from vifsim.scenario.replaying import ReplayingEngine
@@ -37,6 +38,7 @@ from vifsim.scenario.rule import Scenario
 from vifsim.scenario.schema import load_mapping, load_named, load_rule, load_text, merge
 from vifsim.scenario.world_schema import load_world
 from vifsim.seeding import reading
+from vifsim.together import Outbox, Together
 from vifsim.version import __version__
 
 if TYPE_CHECKING:
@@ -58,13 +60,18 @@ if TYPE_CHECKING:
     from vifsim.scenario.engine import State
     from vifsim.scenario.rule import Rule
     from vifsim.scorecard import Run
+    from vifsim.sharing import Published
 
+T = TypeVar("T")
 ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
 ScenarioArgument = ScenarioSource | Sequence[ScenarioSource] | None
 ClockMode = Literal["real", "scaled", "manual", "autojump"]
 
 _BACKLOG = 4096
 """Connections that may wait to be accepted: a burst of thousands is refused otherwise."""
+
+_ATTEMPTS = 5
+"""How often rules are changed for all processes where another one was quicker."""
 
 _LONGEST_OFFSET = 30 * 366 * 86400.0
 
@@ -159,24 +166,47 @@ class Simulator:
         self.backend: Backend = cast("Backend", self.faults)  # it is both: a decorator is a backend
         self.journal = OpenJournal(self, journal_bytes)
         self.state = OpenState(self)
-        self.edge = Edge(self.backend, self.journal, self.clock)
+        self._together = self._join(inner)
+        self.edge = Edge(self.backend, self._own_journal, self.clock)
         self.watchers: list[Callable[[str], None]] = []
         self._added: list[Rule] = []
         self._ever_added: dict[str, Rule] = {}
         self._removed: set[str] = set()
+        self._fresh: set[str] = set()
         self._imposed: Mapping[Place, Decision] = {}
         self._engine: Engine | None = None
         self._moments: Moments[Moment] = Moments(self._moment, self._mark, self.clock)
-        self.journal.listeners.append(self._moments.on_call)
+        self._own_journal.listeners.append(self._moments.on_call)
         self._control = Control(self, access or Access())
-        self._host, self._port, self._tls = host, port, tls
+        self._host, self._port, self._tls, self.url = host, port, tls, ""
         self._authority: Authority | None = None
         self._runner: Runner | None = None
         self._thread: contextlib.AbstractContextManager[Cloud] | None = None
         self._jump: autojump.Autojump | None = None
-        self.url = ""
         self.servers: dict[str, str] = {}
         self.networks: dict[str, str] = {}
+
+    def _join(self, store: Backend) -> Together | None:
+        """Return what keeps this process in step with others, where the store is shared."""
+        if store.sharing is None:
+            return None
+        return Together(
+            store.sharing,
+            Outbox(self.clock),
+            self.journal,
+            say=self._document,
+            take=self._take_published,
+            cut=self._cut_calls,
+            clock=self.clock,
+        )
+
+    @property
+    def _own_journal(self) -> Journal:
+        """What keeps the calls that this process answers."""
+        return self.journal if self._together is None else self._together.outbox
+
+    def _cut_calls(self, longer_than: float) -> None:
+        self.edge.cut_calls(longer_than)
 
     # ── life ──
 
@@ -244,7 +274,7 @@ class Simulator:
             if isinstance(self._runner.server, StampingServer):
                 self._runner.server.end_idle()
             due = self.clock.real() + seconds
-            while self.journal.under_way and self.clock.real() < due:
+            while self.edge.under_way and self.clock.real() < due:
                 await self.clock.pause()
 
     async def _on_startup(self, _: web.Application) -> None:
@@ -264,6 +294,9 @@ class Simulator:
 
     async def _open(self) -> None:
         await self.backend.open(self._world)
+        if self._together is not None:
+            await self._open_together(self._together)
+            return
         kept = await self.backend.kept_scenario()
         if kept is not None and not self._given_scenario:
             self._take_kept(kept)
@@ -272,9 +305,38 @@ class Simulator:
             self._install()
         await self.learn_names()
 
+    async def _open_together(self, together: Together) -> None:
+        """Go by what the other processes go by; where asked for something else, let them."""
+        asked, mode, speed = self.scenario, self.clock.mode, self.clock.speed
+        await together.start()
+        while True:
+            await together.hear()
+            other = self._given_scenario and asked.digest != self.scenario.digest
+            anew = other or not together.sharing.version
+            if anew:
+                self._begin_with(asked)
+                await self.backend.configure(self._world.settings)
+                self._install()
+            elif mode in {"real", "autojump", self.clock.mode}:
+                break
+            if mode not in {"autojump", self.clock.mode}:
+                self.clock.steer(mode, speed)
+            if await together.publish(state=self.faults.state if anew else None):
+                break
+        await self.learn_names()
+        if self.clock.mode != "autojump":
+            together.watch()
+
+    def _begin_with(self, scenario: Scenario) -> None:
+        self.scenario, self._world = scenario, self._make_world(scenario)
+        self._added, self._removed, self._ever_added = [], set(), {}
+
     async def _on_cleanup(self, _: web.Application) -> None:
         try:
-            await self._keep()
+            if self._together is None:
+                await self._keep()
+            else:
+                await self._together.stop()
             await self.backend.close()
         finally:
             self._end_jumps()
@@ -495,6 +557,71 @@ class Simulator:
         await self._keep()
         self._changed("scenario", "state")
 
+    # ── several processes ──
+
+    async def catch_up(self) -> None:
+        """Learn what other processes on the store have said and answered, where there are any."""
+        if self._together is not None and self._together.process:
+            await self._together.catch_up()
+
+    async def catch_up_counts(self) -> None:
+        """Learn what the rules have counted in all processes, where there are several."""
+        if self._together is not None:
+            self.faults.state = await self._together.sharing.state()
+
+    def _document(self) -> dict[str, Any]:
+        """Return what all processes on a store go by."""
+        header = self.export_header()
+        return {
+            "scenario": header["scenario"],
+            "added": header["added"],
+            "removed": sorted(self._removed),
+            "clock": self.clock.told(),
+        }
+
+    async def _take_published(self, found: Published) -> None:
+        """Go by what another process has said."""
+        document = found.document
+        if document is None:
+            return
+        name, text = document["scenario"]["name"], document["scenario"]["text"]
+        scenario = load_text(text, source=name) if text.strip() else Scenario(name=name)
+        if scenario.digest != self.scenario.digest:
+            self.journal.number_anew()
+        self.scenario = replace(scenario, name=name)
+        ended = {item["id"] for item in document["added"] if item["removed"]}
+        rules = added_rules(document["added"], scenario)
+        self._ever_added = {rule.id: rule for rule in rules}
+        self._added = [rule for rule in rules if rule.id not in ended]
+        self._removed = set(document["removed"])
+        if self.clock.mode != "autojump":
+            await self.clock.take(document["clock"])
+        self._install({"t0": found.start, "calls": 0, "arrivals": {}, "rules": {}})
+        await self.learn_names()
+        self._changed("clock", "scenario", "state")
+
+    async def _say(self, change: Callable[[], T]) -> T:
+        """Change the rules or the clock, for all processes where there are several.
+
+        Raises:
+            ControlFault: 409, others have changed them again and again in the meantime.
+        """
+        together = self._together
+        if together is None:
+            result = change()
+            await self._keep()
+            return result
+        for _ in range(_ATTEMPTS):
+            await together.catch_up()
+            idle = self.faults.engine is None
+            self._fresh.clear()
+            result = change()
+            first = idle and self.faults.engine is not None
+            state = self.faults.state if first else None
+            if await together.publish(state=state, forget=list(self._fresh)):
+                return result
+        raise ControlFault(409, "other processes change the rules at this moment (try again)")
+
     def _changed(self, *names: str) -> None:
         for watcher in self.watchers:
             for name in names:
@@ -502,9 +629,13 @@ class Simulator:
 
     async def add_rule(self, rule: Mapping[str, Any]) -> str:
         """Add a rule, read before the scenario's, and return its id; raises as `put_rule`."""
-        made = self.put_rule(rule)
-        await self._keep()
-        return made.id
+        return (await self.make_rule(rule)).id
+
+    async def make_rule(
+        self, rule: Mapping[str, Any], *, numbers_are_seconds: bool = False
+    ) -> Rule:
+        """Add a rule for all processes; raises as `put_rule`."""
+        return await self._say(lambda: self.put_rule(rule, numbers_are_seconds=numbers_are_seconds))
 
     def put_rule(self, rule: Mapping[str, Any], *, numbers_are_seconds: bool = False) -> Rule:
         """Add a rule, read before the scenario's, and return it.
@@ -519,12 +650,13 @@ class Simulator:
         )
         self._added.append(made)
         self._ever_added[made.id] = made
+        self._fresh.add(made.id)
         state = self.faults.state
         state["rules"].pop(made.id, None)  # a rule of the same id that was removed has counted
         if self.faults.engine is None:
             state["arrivals"] = self.journal.arrivals()  # nobody else has counted them
         self._install(state)
-        self._changed("scenario")
+        self._changed_rules()
         return made
 
     def rule(self, **keys: Any) -> AddedRule:
@@ -537,8 +669,7 @@ class Simulator:
 
     async def remove_rule(self, rule_id: str) -> None:
         """Remove any one rule; raises as `drop_rule`."""
-        self.drop_rule(rule_id)
-        await self._keep()
+        await self._say(lambda: self.drop_rule(rule_id))
 
     def drop_rule(self, rule_id: str) -> None:
         """Remove any one rule.
@@ -553,6 +684,11 @@ class Simulator:
             self._removed.add(rule_id)
         self._added = added
         self._install(self.faults.state)
+        self._changed_rules()
+
+    def _changed_rules(self) -> None:
+        if self._together is not None:
+            self._together.unsaid = True
         self._changed("scenario")
 
     def added_rules(self) -> list[str]:
@@ -566,9 +702,11 @@ class Simulator:
 
     async def remove_added_rules(self) -> None:
         """Remove all added rules."""
+        await self._say(self._drop_added)
+
+    def _drop_added(self) -> None:
         self._added = []
         self._install(self.faults.state)
-        await self._keep()
         self._changed("scenario")
 
     def _rules(self) -> tuple[Rule, ...]:
@@ -630,15 +768,32 @@ class Simulator:
         self._added = []
         self._removed = set()
         self._install()
-        self.journal.restart()
         self._moments.clear()
+        if self._together is None:
+            self.journal.restart()
+        else:
+            await self._together.restart()
         await self.learn_names()
         await self._keep()
         self._changed("clock", "scenario", "state")
 
     async def snapshot(self) -> dict[str, Any]:
         """Return everything but the journal."""
+        await self.catch_up_counts()
         return {**await self.backend.snapshot(), **self._scenario_part()}
+
+    def forget_entries(self) -> None:
+        """Forget all entries; where there are other processes, for them a moment later."""
+        self.journal.clear()
+        if self._together is not None:
+            self._together.forget_soon()
+
+    async def clear_journal(self) -> None:
+        """Forget all entries; `seq` goes on."""
+        if self._together is None:
+            self.journal.clear()
+        else:
+            await self._together.clear()
 
     def _scenario_part(self) -> dict[str, Any]:
         return {
@@ -680,7 +835,11 @@ class Simulator:
         self._take_part(scenario, added, kept["scenario"]["state"])
 
     async def _keep(self) -> None:
-        if self.backend.durable and self._engine is not None:
+        """Let rules and counts, as they are now, last, and hold for other processes."""
+        if self._together is not None:
+            if self._together.process:
+                await self._together.publish(state=self.faults.state, anyway=True)
+        elif self.backend.durable and self._engine is not None:
             await self.backend.keep_scenario(self._scenario_part())
 
     # ── going back ──
@@ -806,7 +965,11 @@ class Simulator:
         """
         if self.clock.mode == "autojump":
             raise ControlFault(409, "the clock jumps by itself, with its loop; it cannot be set")
-        self.clock.steer(*_checked_mode(mode, speed, ControlFault))
+        asked = _checked_mode(mode, speed, ControlFault)
+        await self._say(lambda: self._steer(*asked))
+
+    def _steer(self, mode: Mode, speed: float) -> None:
+        self.clock.steer(mode, speed)
         self._install(self.faults.state)
         self._changed("clock")
 
@@ -819,8 +982,11 @@ class Simulator:
         seconds = _seconds(by)
         if not self.clock.offset + seconds < _LONGEST_OFFSET:
             raise ControlFault(400, f"{by} is too far: the clock goes 30 years ahead at most")
+        await self.catch_up()
         await self.clock.advance(seconds)
         self._install(self.faults.state)
+        if self._together is not None:
+            await self._together.publish(anyway=True)
         self._changed("clock", "state")
 
     # ── explain ──
@@ -898,7 +1064,7 @@ class Simulator:
         from vifsim.scorecard import Run  # noqa: PLC0415 -- only a verdict needs it
 
         return Run(
-            entries=self.journal.documents(self.journal),
+            entries=in_order(self.journal.documents(self.journal)),
             seed=self.seed,
             scenario=self.scenario,
             settings=self.backend.settings,
@@ -935,7 +1101,7 @@ def exported_run(
 
     recording = Recording.of(header, entries, client)
     return Run(
-        entries=entries,
+        entries=in_order(entries),
         seed=recording.seed,
         scenario=recording.scenario,
         settings=recording.settings,

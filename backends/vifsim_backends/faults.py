@@ -17,8 +17,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from vifsim.errors import ApiFault, NoAnswer
-from vifsim.exchange import PASS, Facts, Look, WireClose, WireHang, WireReset
+from vifsim.exchange import PASS, Facts, Look, WireClose, WireHang, WireReset, call_key
 from vifsim.model import OPERATIONS
+from vifsim.sharing import Outdated, Question
 from vifsim_backends.passing import PassingBackend
 from vifsim_backends.stale import StaleReads
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         World,
     )
     from vifsim.scenario.engine import Engine, State
+    from vifsim.sharing import Sharing
 
     P = ParamSpec("P")
     Operation = Callable[..., Coroutine[Any, Any, Any]]
@@ -63,7 +65,9 @@ class FaultBackend(PassingBackend):
 
     Attributes:
         engine: the rules, or None where there are none: then calls go straight to the store.
-        state: what the rules counted; plain data, for the engine alone to change.
+        state: what the rules counted; plain data, for the engine alone to change. Where processes
+            share their counts, this is only what was known of them last.
+        shared: what processes have in common, where the store offers it.
     """
 
     engine: Engine | None = None
@@ -73,6 +77,7 @@ class FaultBackend(PassingBackend):
     def __init__(self, inner: Backend, *, clock: Clock) -> None:
         super().__init__(inner)
         self.clock = clock
+        self.shared = inner.sharing
         self.state = {}
         self._worlds = 0
         self._stale = StaleReads(inner)
@@ -155,7 +160,10 @@ class FaultBackend(PassingBackend):
         if engine.asks_names(call.operation):
             await self._look_up(facts)
         looks: list[Look] = []
-        decision = engine.decide(facts, self.clock.now(), self.state, looks)
+        if self.shared is None:
+            decision = engine.decide(facts, self.clock.now(), self.state, looks)
+        else:
+            decision = await self._decide_together(self.shared, facts, looks)
         outcome = call.outcome
         outcome.n = facts.n
         if looks:
@@ -169,6 +177,28 @@ class FaultBackend(PassingBackend):
 
         await self._before(decision, call)
         return await self._after(decision, call, act)
+
+    async def _decide_together(self, shared: Sharing, facts: Facts, looks: list[Look]) -> Decision:
+        """Return what the rules say that hold for all processes, by the counts of all."""
+        facts.key = call_key(facts.call)
+        while self.engine is not None:
+            engine = self.engine
+
+            def decide(state: State, engine: Engine = engine) -> Decision:
+                looks.clear()
+                return engine.decide(facts, self.clock.now(), state, looks)
+
+            question = Question(
+                version=shared.version,
+                call_key=facts.key,
+                counted=engine.counted(facts),
+                decide=decide,
+            )
+            try:
+                return await shared.decide(question)
+            except Outdated:
+                await shared.tell()
+        return PASS
 
     async def _look_up(self, facts: Facts) -> None:
         world, call = self._worlds, facts.call
@@ -270,7 +300,8 @@ class FaultBackend(PassingBackend):
         limits = await self._through(call, self.inner.get_limits)
         if self._rates is None:
             return limits
-        rates = self._rates.remaining(call.user or "", self.clock.now(), self.state)
+        state = self.state if self.shared is None else await self.shared.state()
+        rates = self._rates.remaining(call.user or "", self.clock.now(), state)
         return replace(limits, rates=tuple(rates))
 
     async def list_servers(self, call: Call, query: ServerQuery) -> Sequence[ServerView]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         VirtualInterface,
         World,
     )
+    from vifsim.sharing import Sharing
 
 
 class PassingBackend(Backend):
@@ -109,6 +110,10 @@ class PassingBackend(Backend):
 
     async def kept_scenario(self) -> Mapping[str, Any] | None:
         return await self.inner.kept_scenario()
+
+    @property
+    def sharing(self) -> Sharing | None:
+        return self.inner.sharing
 
     # ── operations ──
 

@@ -26,7 +26,9 @@ from vifsim.model import Identity, Settings
 from vifsim.operations import effect_on
 from vifsim.store import StoreBackend
 from vifsim_backends import postgres_schema
+from vifsim_backends.postgres_locks import Locks
 from vifsim_backends.postgres_rows import PostgresRows, PostgresWriterRows, read_meta
+from vifsim_backends.postgres_shared import PostgresSharing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -63,7 +65,7 @@ _LOST = (
 _RETRIED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _LOCK_WRITERS = "SELECT version, seed, settings FROM meta FOR UPDATE"
 _IDENTIFY = """
-SELECT meta.version, found.* FROM meta LEFT JOIN (
+SELECT meta.version, meta.published, found.* FROM meta LEFT JOIN (
     SELECT users.name, users.id, tokens.tenant, users.role
     FROM tokens JOIN users ON users.name = tokens.user_name
     WHERE tokens.digest = $1 AND NOT tokens.revoked AND users.enabled
@@ -116,6 +118,7 @@ class PostgresBackend(StoreBackend):
     _pool: asyncpg.Pool | None = None
     _writer: asyncpg.Connection | None = None
     _task: asyncio.Task[None] | None = None
+    _locks: Locks
 
     def __init__(self, url: str, *, clock: Clock) -> None:
         super().__init__(url, clock=clock)
@@ -126,6 +129,11 @@ class PostgresBackend(StoreBackend):
         self._wake = asyncio.Event()
         self._closing = False
         self._ailing = False
+        self._sharing = PostgresSharing(self._with_reader, lambda: self._locks)
+
+    @property
+    def sharing(self) -> PostgresSharing:
+        return self._sharing
 
     @property
     def settings(self) -> Settings:
@@ -169,6 +177,8 @@ class PostgresBackend(StoreBackend):
                 await seeding.populate(rows, world)
                 await rows.flush()
                 row = await connection.fetchrow(_LOCK_WRITERS)
+            table = await connection.fetchval("SELECT 'meta'::regclass::oid")
+        self._locks = Locks(table)
         self._learn(row)
 
     async def close(self) -> None:
@@ -177,6 +187,7 @@ class PostgresBackend(StoreBackend):
             self._wake.set()
             await self._task
             self._task = None
+        await self._sharing.aclose()
         await self._let_go()
 
     async def _let_go(self) -> None:
@@ -330,23 +341,16 @@ class PostgresBackend(StoreBackend):
     async def identify(self, token: str) -> Identity | None:
         digest = token_digest(token)
 
-        async def read(connection: Connection) -> Identity | None:
+        async def read(connection: Connection) -> Any:
             row = await connection.fetchrow(_IDENTIFY, digest, self.clock.epoch())
-            if row is None:
-                return None
-            if row["version"] != self._version:
+            if row is not None and row["version"] != self._version:
                 self._learn(await connection.fetchrow("SELECT version, seed, settings FROM meta"))
-            if row["name"] is None:
-                return None
-            return Identity(
-                user=row["name"],
-                user_id=row["id"],
-                tenant=row["tenant"],
-                role=row["role"],
-                token_id=digest,
-            )
+            return row
 
-        return await self._with_reader(read)
+        row = await self._with_reader(read)
+        if row is not None and row["published"] != self._sharing.version:
+            await self._sharing.tell()
+        return None if row is None or row["name"] is None else _identity(row, digest)
 
     def _learn(self, row: Any) -> None:
         """Behave by the settings that the database holds: another process may have set them."""
@@ -390,6 +394,16 @@ class PostgresBackend(StoreBackend):
             return None if text is None else json.loads(text)
 
         return await self._with_reader(read)
+
+
+def _identity(row: Any, digest: str) -> Identity:
+    return Identity(
+        user=row["name"],
+        user_id=row["id"],
+        tenant=row["tenant"],
+        role=row["role"],
+        token_id=digest,
+    )
 
 
 def _refusal(exc: BaseException) -> BaseException:

@@ -118,7 +118,42 @@ CREATE TABLE addresses (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_SCHEMA_1,)
+_SCHEMA_2 = """
+ALTER TABLE meta
+    ADD COLUMN published BIGINT NOT NULL DEFAULT 0,
+    ADD COLUMN start DOUBLE PRECISION;
+CREATE SEQUENCE processes;
+CREATE TABLE arrivals (
+    call TEXT PRIMARY KEY,
+    n BIGINT NOT NULL
+);
+CREATE TABLE rule_counts (
+    rule TEXT NOT NULL,
+    key TEXT NOT NULL,
+    counted TEXT NOT NULL,
+    PRIMARY KEY (rule, key)
+);
+CREATE TABLE journal_head (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    run BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    cleared BIGINT NOT NULL,
+    dropped BIGINT NOT NULL
+);
+INSERT INTO journal_head VALUES (1, 1, 0, 0, 0);
+CREATE TABLE journal (
+    seq BIGINT PRIMARY KEY,
+    process TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    looks TEXT NOT NULL
+);
+"""
+"""What the processes share beside the cloud.
+
+In `rule_counts` the empty key holds what a rule counts for all calls, `=KEY` that under one key.
+"""
+
+MIGRATIONS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2)
 """What makes each schema from the one before; the first from an empty database."""
 
 

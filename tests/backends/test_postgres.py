@@ -63,7 +63,11 @@ async def url(postgres: Cluster) -> str:
     url = postgres.url("suite")
     connection = await asyncpg.connect(url)
     if await connection.fetchval("SELECT to_regclass('meta')") is not None:
-        await connection.execute("DELETE FROM meta")
+        await connection.execute("DELETE FROM meta; DELETE FROM journal")
+        await connection.execute("DELETE FROM arrivals; DELETE FROM rule_counts")
+        await connection.execute(
+            "UPDATE journal_head SET run = run + 1, last = 0, cleared = 0, dropped = 0"
+        )
     await connection.close()
     return url
 

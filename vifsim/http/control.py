@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
-from vifsim.errors import ControlFault, ScenarioError, UsageError
+from vifsim.errors import ApiFault, ControlFault, ScenarioError, UsageError
 from vifsim.http.asking import (
     MAX_BYTES,
     MAX_SNAPSHOT_BYTES,
@@ -70,6 +70,15 @@ class Controls(Watching, Protocol):
     def health_document(self) -> dict[str, Any]:
         """Return how the simulator is."""
         ...
+
+    async def catch_up(self) -> None:
+        """Learn what other processes on the same store have done."""
+
+    async def catch_up_counts(self) -> None:
+        """Learn what the rules have counted in all processes."""
+
+    async def clear_journal(self) -> None:
+        """Forget all entries."""
 
     async def state_document(self) -> Mapping[str, Any]:
         """Return the world now."""
@@ -235,17 +244,13 @@ class Control:
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
                 check(request)
+                if handler != self.get_health:
+                    await self._controls.catch_up()
                 if query_keys is not None:
                     check_query(request.query, query_keys)
                 return await handler(request)
-            except ControlFault as fault:
-                return problem(fault)
-            except ScenarioError as exc:
-                count = len(exc.problems)
-                text = f"{count} error{'s' if count > 1 else ''} in the scenario"
-                return problem(ControlFault(400, text, exc.problems))
-            except UsageError as exc:
-                return problem(ControlFault(400, str(exc)))
+            except (ControlFault, UsageError, ApiFault) as exc:
+                return problem(_refusal(exc))
             except (ConnectionError, web.HTTPException):
                 raise
             except Exception as exc:  # our own defect: the traceback goes to the log
@@ -288,6 +293,7 @@ class Control:
 
     async def get_scenario(self, _: web.Request) -> web.Response:
         """Answer GET `scenario`."""
+        await self._controls.catch_up_counts()
         return answer(self._controls.scenario_document())
 
     async def put_scenario(self, request: web.Request) -> web.Response:
@@ -385,7 +391,7 @@ class Control:
 
     async def delete_journal(self, _: web.Request) -> web.Response:
         """Answer DELETE `journal`."""
-        self._controls.journal.clear()
+        await self._controls.clear_journal()
         return _done()
 
     async def get_export(self, _: web.Request) -> web.Response:
@@ -441,7 +447,21 @@ class Control:
 
     async def get_never_fired(self, _: web.Request) -> web.Response:
         """Answer GET `explain`."""
+        await self._controls.catch_up_counts()
         return answer(self._controls.never_fired())
+
+
+def _refusal(exc: ControlFault | UsageError | ApiFault) -> ControlFault:
+    """Return what a control call is refused with; an `ApiFault` is a store that is away."""
+    if isinstance(exc, ControlFault):
+        return exc
+    if isinstance(exc, ScenarioError):
+        count = len(exc.problems)
+        text = f"{count} error{'s' if count > 1 else ''} in the scenario"
+        return ControlFault(400, text, exc.problems)
+    if isinstance(exc, ApiFault):
+        return ControlFault(exc.status, exc.message)
+    return ControlFault(400, str(exc))
 
 
 def _later(document: Callable[[], dict[str, Any]]) -> Callable[[], Awaitable[dict[str, Any]]]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ class Edge:
         self._ids = RequestIds(0)
         self._foreign: dict[str, int] = {}
         self._common: tuple[Settings | None, dict[str, str]] = (None, {})
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], float] = {}
         self.ending = False
         self.defects = 0
         self.last_defect: Exception | None = None
@@ -105,7 +106,7 @@ class Edge:
         assert task is not None  # noqa: S101 -- a handler runs in a task
         found = self._router.find(request.method, request.rel_url.raw_path)
         call = self._open(request, found)
-        self._tasks.add(task)
+        self._tasks[task] = task.get_loop().time()
         try:
             reply = await self._reply(request, found, call)
         except NoAnswer as end:
@@ -119,14 +120,20 @@ class Edge:
         else:
             return await self._send(request, call, reply)
         finally:
-            self._tasks.discard(task)
+            self._tasks.pop(task, None)
             if self.ending:
                 request.protocol.close()  # once the answer is sent
 
-    def cut_calls(self) -> None:
-        """Cut the calls under way: their connections end without an answer."""
-        for task in list(self._tasks):
-            task.cancel()
+    @property
+    def under_way(self) -> int:
+        """How many calls have no end yet."""
+        return self._journal.under_way
+
+    def cut_calls(self, longer_than: float = -math.inf) -> None:
+        """Cut the calls that are under way for so many real seconds: they get no answer."""
+        for task, began in list(self._tasks.items()):
+            if task.get_loop().time() - began > longer_than:
+                task.cancel()
 
     async def _reply(self, request: web.Request, found: Found, call: Call) -> Reply:
         """Return the answer; a fault becomes one here and nowhere else."""

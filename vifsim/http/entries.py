@@ -42,7 +42,7 @@ class EntryTexts:
             f'"n": {outcome.n}, "arrived": {round(call.arrived, 6)!r}, '
             f'"end": {_number(outcome.end)}, "real": {{"connected": {_number(call.connected)}, '
             f'"arrived": {round(call.real_arrived, 6)!r}, "end": {_number(outcome.real_end)}}}, '
-            f"{_outcome(outcome)}}}"
+            f"{_outcome(outcome)}{_process(call)}}}"
         )
 
     def brief(self, call: Call) -> str:
@@ -75,6 +75,10 @@ def _outcome(outcome: Outcome) -> str:
         f'"committed": {"true" if outcome.effects else "false"}, '
         f'"told": {_told(outcome.answer)}, "outcome": {_text(outcome.ending)}'
     )
+
+
+def _process(call: Call) -> str:
+    return "" if call.process is None else f', "process": {_text(call.process)}'
 
 
 def _text(value: str | None) -> str:

@@ -130,6 +130,14 @@ class Engine:
         """Forget what names were behind the ids: the world is another."""
         self._matcher.forget_names()
 
+    def counted(self, facts: Facts) -> list[tuple[str, str]]:
+        """Return the rules that match a call, each with the key under which the call counts.
+
+        They, and the arrivals of the call's key, are all that `decide` asks a state for.
+        """
+        asked = [(item.rule.id, item.count_key(facts)) for item in self._matcher.matching(facts)]
+        return [(rule, key) for rule, key in asked if key is not None]
+
     def new_state(self, now: float) -> State:
         """Return the state in which nothing has counted yet."""
         return {
