@@ -106,7 +106,7 @@ class Journal:
     def receive(self, call: Call) -> None:
         """Take in an entry that is kept elsewhere, under way or ended, after all others."""
         self._seq = call.seq
-        self.open(call)
+        self.open(call, sum(map(len, (*call.headers, *call.headers.values()))))
         if call.outcome.ending is not None:
             self._under_way.discard(call.seq)
 

@@ -133,6 +133,7 @@ class Simulator:
         tls: whether to serve https with a throw-away certificate.
         access: who may use the control API.
         journal_bytes: above this the journal drops its oldest entries, and says so.
+        reuse_port: whether other processes may listen on the same port.
 
     Raises:
         UsageError: an argument is wrong; the text says what to do.
@@ -151,6 +152,7 @@ class Simulator:
         port: int = 0,
         tls: bool = False,
         access: Access | None = None,
+        reuse_port: bool = False,
         self_stepping: bool = False,
         sim_clock: SimClock | None = None,
         journal_bytes: int = DEFAULT_MAX_BYTES,
@@ -178,7 +180,7 @@ class Simulator:
         self._moments: Moments[Moment] = Moments(self._moment, self._mark, self.clock)
         self._own_journal.listeners.append(self._moments.on_call)
         self._control = Control(self, access or Access())
-        self._host, self._port, self._tls, self.url = host, port, tls, ""
+        self._place, self._tls, self.url = (host, port, reuse_port or None), tls, ""
         self._authority: Authority | None = None
         self._runner: Runner | None = None
         self._thread: contextlib.AbstractContextManager[Cloud] | None = None
@@ -246,11 +248,14 @@ class Simulator:
 
     async def _listen(self, runner: Runner) -> None:
         context = None if self._authority is None else self._authority.context
-        site = web.TCPSite(runner, self._host, self._port, backlog=_BACKLOG, ssl_context=context)
+        host, port, reuse_port = self._place
+        site = web.TCPSite(
+            runner, host, port, backlog=_BACKLOG, ssl_context=context, reuse_port=reuse_port
+        )
         try:
             await site.start()
         except OSError as exc:
-            raise UsageError(f"cannot listen on {self._host}:{self._port}: {why(exc)}") from exc
+            raise UsageError(f"cannot listen on {host}:{port}: {why(exc)}") from exc
         address = runner.addresses[0]
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         self.url = f"http{'s' if self._tls else ''}://{host}:{address[1]}"
@@ -750,6 +755,7 @@ class Simulator:
             "backend": _without_secrets(self.backend.url),
             "seed": self.seed,
             "scenario": self.scenario.name,
+            **({} if self._together is None else {"process": self._together.process}),
         }
 
     async def state_document(self) -> Mapping[str, Any]:

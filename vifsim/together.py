@@ -93,7 +93,7 @@ class Outbox(Journal):
         self._number_of_process = process
         self._seq = process << _NUMBERS
 
-    def open(self, call: Call) -> None:
+    def open(self, call: Call, headers_bytes: int = 0) -> None:  # noqa: ARG002 -- the store bounds
         """Begin an entry."""
         self._under_way.add(call.seq)
         self._new[call.seq] = call

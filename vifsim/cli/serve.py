@@ -10,16 +10,18 @@ import resource
 import shlex
 import signal
 import sys
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vifsim.cli import workers
 from vifsim.errors import UsageError
 from vifsim.http.access import Access
 from vifsim.simulator import Simulator
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import AsyncGenerator
     from contextlib import AbstractContextManager
 
 DEFAULT_PORT = 8774
@@ -40,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument(
         "--port", type=int, default=DEFAULT_PORT, help=f"0: a free one (default {DEFAULT_PORT})"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that answer; more than one with PostgreSQL (default 1)",
     )
     parser.add_argument("--backend", default="memory:", metavar="URL", help="default memory:")
     parser.add_argument(
@@ -88,16 +97,26 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: a flag is wrong, the port is taken, the store cannot be opened.
     """
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
-    )
     if not 0 <= options.port < 65536:
         raise UsageError(f"port {options.port} is not 0 to 65535")
     if options.journal_size < 1:
         raise UsageError(f"--journal-size {options.journal_size} is not 1 or more, in MiB")
-    simulator = Simulator(**settings(options))
+    workers.check(options)
+    prepare()
+    if options.workers > 1:
+        told = settings(options)
+        del told["access"]
+        token, hosts = _entry(options)
+        return workers.run(options, told | {"token": token, "hosts": hosts})
+    return asyncio.run(_serve(Simulator(**settings(options)), options))
+
+
+def prepare() -> None:
+    """Make the process ready to serve: where its logs go, how many files it may open."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
+    )
     _raise_file_limit()
-    return asyncio.run(_serve(simulator, options))
 
 
 def settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -129,23 +148,27 @@ def access(options: argparse.Namespace) -> Access:
     Raises:
         UsageError: bound beyond loopback without a token.
     """
+    token, hosts = _entry(options)
+    return Access(token, frozenset(hosts))
+
+
+def _entry(options: argparse.Namespace) -> tuple[str | None, list[str]]:
+    """Return the control API's token, and the names under which the simulator is reached."""
     token = options.control_token or os.environ.get("VIFSIM_CONTROL_TOKEN") or None
     if options.host not in _LOOPBACK and token is None:
         raise UsageError(
             f"--host {options.host} opens the control API to others: "
             "give --control-token TOKEN or VIFSIM_CONTROL_TOKEN"
         )
-    return Access(token, frozenset({*options.allow_host, options.host}))
+    return token, [*options.allow_host, options.host]
 
 
 async def _serve(simulator: Simulator, options: argparse.Namespace) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _on_signal, stopping)
-    await simulator.start()
-    _spare_the_collector()
-    try:
+        loop.add_signal_handler(number, on_signal, stopping)
+    async with running(simulator):
         if options.env_file is not None:
             write_env_file(options.env_file, simulator.env())
         if not simulator.backend.durable:
@@ -156,10 +179,19 @@ async def _serve(simulator: Simulator, options: argparse.Namespace) -> int:
         sys.stdout.flush()
         with _watching(simulator) if options.watch else nullcontext():
             await stopping.wait()
-            await simulator.drain(_DRAIN)
+    return 0
+
+
+@asynccontextmanager
+async def running(simulator: Simulator) -> AsyncGenerator[None]:
+    """Run a simulator while the block runs; then let the calls under way end."""
+    await simulator.start()
+    _spare_the_collector()
+    try:
+        yield
+        await simulator.drain(_DRAIN)
     finally:
         await simulator.stop()
-    return 0
 
 
 def _watching(simulator: Simulator) -> AbstractContextManager[object]:
@@ -175,7 +207,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(_COLLECTED_EVERY)
 
 
-def _on_signal(stopping: asyncio.Event) -> None:
+def on_signal(stopping: asyncio.Event) -> None:
     """Stop in good order on the first signal, at once on the second."""
     if stopping.is_set():
         os._exit(1)
