@@ -59,6 +59,8 @@ _MOST_WAITING = 100_000
 """Entries that wait for a store that is away; above this the oldest are lost."""
 _NUMBERS = 32
 """Bits of an entry's own number; those above are the process's, so that request ids differ."""
+_CONNECTIONS = 1_000_000
+"""Connection 12 of process 3 is 3000012 in the journal of all."""
 _WIRES: Mapping[str, WireEffect] = {
     "reset": WireReset(),
     "close": WireClose(),
@@ -367,6 +369,7 @@ def received(entry: Entry) -> Call:
     document: dict[str, Any] = json.loads(entry.entry)
     call = call_of({**document, "seq": entry.seq})
     call.process = entry.process
+    call.conn += int(entry.process.rpartition("/")[2]) * _CONNECTIONS
     outcome = call.outcome
     outcome.n = document["n"]
     outcome.looks = tuple(Look(**look) for look in json.loads(entry.looks))

@@ -99,6 +99,7 @@ async def test_the_journal_tells_of_all_and_names_the_process(
     assert journal["last"] == 4
     assert len({entry["process"] for entry in entries}) == 2
     assert len({entry["id"] for entry in entries}) == 4
+    assert len({entry["conn"] for entry in entries}) == 2
     assert {entry["outcome"] for entry in entries} == {"completed"}
     assert [entry["n"] for entry in entries] == [1, 2, 3, 4]
 

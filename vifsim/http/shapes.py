@@ -252,6 +252,7 @@ _MODE = {"mode": {"enum": ["real", "scaled", "manual"]}}
 _TEXT_OR_NULL: Shape = {"type": ["string", "null"]}
 _MOMENTS = {"arrived": NUMBER, "end": {"type": ["number", "null"]}}
 _ENTRY = thing(
+    {"process": TEXT},  # where several share a store
     seq=WHOLE,
     id=TEXT,
     operation=TEXT,
@@ -319,7 +320,14 @@ CONTROL: dict[tuple[str, str], tuple[str, Shape | None, int, Shape | None]] = {
         "How the simulator is",
         None,
         200,
-        thing(status={"const": "ok"}, version=TEXT, backend=TEXT, seed=WHOLE, scenario=TEXT),
+        thing(
+            {"process": TEXT},  # likewise
+            status={"const": "ok"},
+            version=TEXT,
+            backend=TEXT,
+            seed=WHOLE,
+            scenario=TEXT,
+        ),
     ),
     ("GET", "/state"): ("The world now", None, 200, ref("ScenarioWorld")),
     ("POST", "/reset"): (
