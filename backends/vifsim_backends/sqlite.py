@@ -230,6 +230,7 @@ class SqliteBackend(StoreBackend):
             await self.reset(world)
         else:
             await self._load_tokens()
+        self._writer_rows.before_commit = sqlite_file.Watch(self._path).look
 
     async def _connect(self) -> BatchConnection:
         connection = await BatchConnection.to(self._path)

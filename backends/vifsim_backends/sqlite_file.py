@@ -204,6 +204,36 @@ class Hold:
             self._file = -1
 
 
+class Watch:
+    """Sees whether the files that a connection writes still stand where they were opened.
+
+    SQLite goes on writing a file that was removed or moved; what it commits there is lost.
+
+    Args:
+        path: the file; open, with its log beside it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._files = [(str(path), path.stat())]
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists():
+            self._files.append((str(log), log.stat()))
+
+    def look(self) -> None:
+        """Look at the files.
+
+        Raises:
+            sqlite3.OperationalError: one is not there, or another stands in its place.
+        """
+        for path, opened in self._files:
+            try:
+                found = os.stat(path)  # noqa: PTH116 -- looked at before each commit: a path costs
+            except OSError as exc:
+                raise sqlite3.OperationalError(f"{path} is gone: {exc.strerror}") from exc
+            if not os.path.samestat(found, opened):
+                raise sqlite3.OperationalError(f"{path} was replaced by another file")
+
+
 def _cannot_write(path: Path, exc: OSError) -> BackendError:
     hint = "let this user read and write the file and its folder"
     if isinstance(exc, FileNotFoundError):

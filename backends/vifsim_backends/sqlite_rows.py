@@ -93,6 +93,9 @@ class SqliteRows(Rows):
         settings: of the cloud.
         seed: that ids follow from.
         clock: where times come from.
+
+    Attributes:
+        before_commit: raises `sqlite3.Error` where a commit would be lost.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class SqliteRows(Rows):
         self._execute = connection.execute
         self._notes: list[Note] = []
         self._changes: list[Change] = []
+        self.before_commit: Callable[[], None] = _nothing
 
     # ── running ──
 
@@ -119,6 +123,7 @@ class SqliteRows(Rows):
             self._begin()
             results = [self._run(work) for work in batch]
             self.flush()
+            self.before_commit()
             self._execute("COMMIT")
         except (sqlite3.Error, WroteAndFailed) as exc:
             self.settings, self.seed = before
@@ -341,6 +346,10 @@ def stored_settings(connection: sqlite3.Connection) -> tuple[Settings, int] | No
         return read_settings(document(row[0])), int(row[1])
     except (KeyError, TypeError, ValueError) as exc:
         raise sqlite3.DatabaseError("its settings cannot be read") from exc
+
+
+def _nothing() -> None:
+    """Look at nothing before a commit."""
 
 
 def _drive(operation: Awaitable[T]) -> T:

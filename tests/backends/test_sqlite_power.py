@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vifsim.model import ServerId, VirtualInterface
 
 SERVERS = 40
-SHORT, LONG = 40, 1500
+FAILURES = 40
 POINTER = ctypes.c_void_p
 INT = ctypes.c_int
 LONG_INT = ctypes.c_int64
@@ -280,11 +280,11 @@ async def record(folder: Path) -> tuple[int, list[Step], list[Told]]:
     return opened, in_use, told
 
 
-async def check_power_failures(folder: Path, number: int) -> None:
+async def check_power_failures(folder: Path, seeds: range) -> None:
     opened, steps, told = await record(folder)
     assert any(step.kind == "sync" and step.file == "demo.db" for step in steps[opened:])
 
-    for seed in range(number):
+    for seed in seeds:
         end = opened + int(draw(seed, "failure") * (len(steps) - opened))
         await check_what_was_answered(folder / f"after-{seed}", steps[:end], told, seed)
 
@@ -296,9 +296,12 @@ def checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_power_failure_loses_nothing_that_was_answered(tmp_path: Path) -> None:
-    await check_power_failures(tmp_path, SHORT)
+    await check_power_failures(tmp_path, range(FAILURES))
 
 
 @pytest.mark.long
-async def test_1500_power_failures_lose_nothing_that_was_answered(tmp_path: Path) -> None:
-    await check_power_failures(tmp_path, LONG)
+@pytest.mark.parametrize("part", range(10))
+async def test_1500_power_failures_lose_nothing_that_was_answered(
+    tmp_path: Path, part: int
+) -> None:
+    await check_power_failures(tmp_path, range(150 * part, 150 * part + 150))
