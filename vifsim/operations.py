@@ -48,6 +48,7 @@ from vifsim.model import (
 if TYPE_CHECKING:
     import re
     from collections.abc import Mapping, Sequence
+    from ipaddress import IPv6Network
 
     from vifsim.clock import Clock
     from vifsim.exchange import Call
@@ -224,6 +225,10 @@ class Rows(ABC):
     @abstractmethod
     async def mac_in_use(self, mac_address: str) -> bool:
         """Return whether an interface has this MAC."""
+
+    async def in_use(self, network_id: NetworkId, address: str, mac_address: str) -> bool:
+        """Return whether an interface has this address there, or one has this MAC."""
+        return await self.mac_in_use(mac_address) or await self.address_in_use(network_id, address)
 
     async def site(self, server_id: ServerId, network_id: NetworkId, tenant_id: TenantId) -> Site:
         """Return what an attachment is decided by; a store that can reads it in one go."""
@@ -419,16 +424,49 @@ async def _free_v4(rows: Rows, numbers: Numbers, network: Network, pool: cloud.P
     raise BadRequest(f"No more addresses in network {network.id}")
 
 
-async def _free_v6(rows: Rows, network: Network, tenant: str, mac_address: str) -> str | None:
-    prefix = cloud.v6_prefix_of(network.id, network.cidr)
-    if prefix is None:
-        return None
+async def _free_v6(
+    rows: Rows, network: Network, prefix: IPv6Network, tenant: str, mac_address: str
+) -> str:
     if prefix.prefixlen <= 64:
         return cloud.v6_from_mac(prefix, tenant, mac_address)
     for address in cloud.v6_candidates(prefix):
         if not await rows.address_in_use(network.id, address):
             return address
     raise BadRequest(f"No more addresses in network {network.id}")
+
+
+async def _next_of_both(
+    rows: Rows, numbers: Numbers, network: Network, pool: cloud.Pool
+) -> tuple[str, str] | None:
+    """Return the next MAC and IPv4 address, or None where one of them is in use."""
+    kind = _slot(network.id)
+    mac_number = (numbers.last("mac") + 1) % cloud.MAC_SPACE
+    slot = numbers.last(kind) % pool.size
+    mac_address, address = cloud.mac_text(mac_number), pool.address(slot)
+    if await rows.in_use(network.id, address, mac_address):
+        return None
+    numbers.set("mac", mac_number)
+    numbers.set(kind, slot + 1)
+    return mac_address, address
+
+
+async def _free_addresses(
+    rows: Rows, numbers: Numbers, server: Server, network: Network
+) -> tuple[str, tuple[str, ...]]:
+    """Return a free MAC and the addresses that go with it, IPv6 first."""
+    pool = cloud.pool_of(network.id, network.cidr)
+    v6_prefix = cloud.v6_prefix_of(network.id, network.cidr)
+    if pool is not None and v6_prefix is None:
+        both = await _next_of_both(rows, numbers, network, pool)
+        if both is not None:
+            return both[0], both[1:]
+    mac_address = await _free_mac(rows, numbers)
+    addresses: list[str] = []
+    if v6_prefix is not None:
+        addresses.append(await _free_v6(rows, network, v6_prefix, server.tenant, mac_address))
+    if pool is not None:
+        addresses.append(await _free_v4(rows, numbers, network, pool))
+    return mac_address, tuple(addresses)
 
 
 async def allocate(
@@ -444,10 +482,7 @@ async def allocate(
     room = numbers.last(room_kind)
     if room == 1:
         raise BadRequest(f"No more addresses in network {network.id}")
-    mac_address = await _free_mac(rows, numbers)
-    v6 = await _free_v6(rows, network, server.tenant, mac_address)
-    pool = cloud.pool_of(network.id, network.cidr)
-    v4 = None if pool is None else await _free_v4(rows, numbers, network, pool)
+    mac_address, addresses = await _free_addresses(rows, numbers, server, network)
     if room:
         numbers.set(room_kind, room - 1)
     number = numbers.next("virtual_interface")
@@ -458,7 +493,7 @@ async def allocate(
         network_id=network.id,
         network_label=network.label,
         mac_address=mac_address,
-        addresses=tuple(address for address in (v6, v4) if address is not None),
+        addresses=addresses,
     )
 
 

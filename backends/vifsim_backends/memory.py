@@ -284,6 +284,9 @@ class MemoryRows(Rows):
     async def mac_in_use(self, mac_address: str) -> bool:
         return mac_address in self._macs
 
+    async def in_use(self, network_id: NetworkId, address: str, mac_address: str) -> bool:
+        return mac_address in self._macs or address in self._addresses.get(network_id, ())
+
     async def contents(self) -> Contents:
         return Contents(
             tenants=list(self._tenants.values()),

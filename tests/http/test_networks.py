@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vifsim.errors import BadRequest
-from vifsim.http.codec import digest_of, load
-from vifsim.http.networks import CreateInterfaceSchema, quick_interface
+from vifsim.http.codec import digest_of, load, parse_json
+from vifsim.http.networks import _COMMON_BODY, CreateInterfaceSchema, quick_interface
 
 if TYPE_CHECKING:
     from tests.conftest import Api, ApiOf, MakeCloud
@@ -64,17 +64,27 @@ def by_schema(data: Any) -> str | None:
         return None
 
 
-@given(BODIES)
-def test_the_quick_way_accepts_nothing_that_the_schema_reads_differently(data: Any) -> None:
-    quick = quick_interface(data)
+SPACED = st.sampled_from([None, 1, "\t"])
+RAW = st.one_of(
+    st.builds(lambda data, indent: json.dumps(data, indent=indent).encode(), BODIES, SPACED),
+    st.from_regex(_COMMON_BODY, fullmatch=True),
+)
+
+
+@given(RAW)
+def test_the_quick_way_accepts_nothing_that_the_schema_reads_differently(raw: bytes) -> None:
+    quick = quick_interface(raw)
 
     if quick is not None:
+        data = parse_json(raw)
         assert quick == (by_schema(data), digest_of(data))
 
 
 @given(UUIDS)
 def test_the_quick_way_takes_the_common_body(network_id: str) -> None:
-    assert quick_interface({"virtual_interface": {"network_id": network_id}}) is not None
+    body = {"virtual_interface": {"network_id": network_id}}
+
+    assert quick_interface(json.dumps(body).encode()) is not None
 
 
 @given(UUIDS)

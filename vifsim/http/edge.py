@@ -236,7 +236,8 @@ class Edge:
             params=found.params,
             path=found.path,
         )
-        await self._read(request, route, asked)
+        if route.schema is not None or route.read_query is not None:
+            await self._read(request, route, asked)
         return await route.handler(asked)
 
     async def _authorize(self, request: web.Request, found: Found, call: Call) -> None:
@@ -266,19 +267,20 @@ class Edge:
         raw = await _body_of(request)
         if raw:
             self._check_media_type(request)
-        try:
-            data = parse_json(raw, schema.malformed)
-        except BadRequest:
-            asked.call.body_digest = raw_digest(raw) if raw else None
-            raise
-        quick = quick_interface(data) if asked.call.operation == _ATTACH else None
+        call = asked.call
+        quick = quick_interface(raw) if call.operation == _ATTACH else None
         if quick is not None:
-            asked.body, asked.call.body_digest = quick
+            asked.body, call.body_digest = quick
         else:
-            asked.call.body_digest = digest_of(data)
+            try:
+                data = parse_json(raw, schema.malformed)
+            except BadRequest:
+                call.body_digest = raw_digest(raw) if raw else None
+                raise
+            call.body_digest = digest_of(data)
             asked.body = load(self._schema(schema), data)
-        if asked.call.operation == _ATTACH:
-            asked.call.network = asked.body
+        if call.operation == _ATTACH:
+            call.network = asked.body
 
     def _schema(self, schema: type[BodySchema]) -> BodySchema:
         made = self._schemas.get(schema)
@@ -288,7 +290,7 @@ class Edge:
 
     def _check_media_type(self, request: web.Request) -> None:
         text = request.headers.get("Content-Type", "")
-        if text.partition(";")[0].strip().lower() in _JSON_TYPES:
+        if text in _JSON_TYPES or text.partition(";")[0].strip().lower() in _JSON_TYPES:
             return
         message = f"Content-Type {text} is not supported: send application/json"
         if self._backend.settings.bad_media_type_status == 415:

@@ -8,14 +8,14 @@ Source: API contract, sections 3 and 4 (docs/api.md).
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError, fields, post_load
 
 from vifsim.cloud import canonical_cidr
 from vifsim.errors import BadRequest
-from vifsim.http.codec import TEXT_TYPE, BodySchema, Reply, as_object, reply, whole_number
+from vifsim.http.codec import TEXT_TYPE, BodySchema, Reply, digest_of, reply, whole_number
 from vifsim.model import InterfaceId, NetworkId, ServerId
 
 if TYPE_CHECKING:
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from vifsim.model import Network, VirtualInterface
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-_LOWER_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_COMMON_BODY = re.compile(
+    rb'\s*{\s*"virtual_interface"\s*:\s*{\s*"network_id"\s*:\s*'
+    rb'"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"\s*}\s*}\s*'.replace(
+        rb"\s", rb"[ \t\r\n]"
+    )
+)
 _MOST = 1000
 REQUIRED: dict[str, Any] = {
     "required": "is missing",
@@ -100,21 +105,22 @@ class CreateNetworkSchema(BodySchema):
             raise ValidationError(f"={exc.message}") from exc
 
 
-def quick_interface(data: Any) -> tuple[NetworkId, str] | None:
+def quick_interface(raw: bytes) -> tuple[NetworkId, str] | None:
     """Return the network id and digest of the one common body, or None: the schema decides then.
 
     Everything that this accepts the schema reads alike; `tests/http/test_networks.py` holds the two
     together.
     """
-    body = as_object(data)
-    inner = as_object(body.get("virtual_interface")) if body is not None else None
-    if body is None or inner is None or len(body) + len(inner) != 2:
+    found = _COMMON_BODY.fullmatch(raw)
+    if found is None:
         return None
-    network_id: object = inner.get("network_id")
-    if type(network_id) is not str or not _LOWER_UUID.fullmatch(network_id):
-        return None
-    canonical = f'{{"virtual_interface":{{"network_id":"{network_id}"}}}}'
-    return NetworkId(network_id), blake2b(canonical.encode(), digest_size=8).hexdigest()
+    network_id = found[1].decode()
+    return NetworkId(network_id), _digest_of_common(network_id)
+
+
+@lru_cache(maxsize=4096)
+def _digest_of_common(network_id: str) -> str:
+    return digest_of({"virtual_interface": {"network_id": network_id}})
 
 
 # ── virtual interfaces ───────────────────────────────────────────────────────────────────────────

@@ -116,8 +116,8 @@ class StampedConnection(RequestHandler):
         if self._current_request is None and not self._messages:
             self.force_close()
 
-    async def hand_over(self, data: bytes) -> None:
-        """Write a whole answer, and wait where the client reads too slowly.
+    def hand_over(self, data: bytes) -> bool:
+        """Write a whole answer; return whether the client reads too slowly to go on.
 
         Raises:
             ConnectionError: the client is gone.
@@ -126,8 +126,15 @@ class StampedConnection(RequestHandler):
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
         transport.write(data)
-        if self._paused:
-            await self._drain_helper()
+        return self._paused
+
+    async def drained(self) -> None:
+        """Wait until the client has read enough of what was written.
+
+        Raises:
+            ConnectionError: the client is gone.
+        """
+        await self._drain_helper()
 
     def stamped(self, request: web.Request) -> Origin:
         """Return when the bytes of the request that is handled now came, from where, its headers.
@@ -251,11 +258,13 @@ class Runner(web.AppRunner):
         server = await super()._make_server()
         router, handler, routed = server.request_handler, self._handler, self._routed
 
-        async def handle(request: web.Request) -> web.StreamResponse:
+        def handle(request: web.Request) -> Awaitable[web.StreamResponse]:
             if request.rel_url.raw_path.startswith(routed):
-                return await router(request)
-            if "Expect" in request.headers:
-                await expect(request)
+                return router(request)
+            return expecting(request) if "Expect" in request.headers else handler(request)
+
+        async def expecting(request: web.Request) -> web.StreamResponse:
+            await expect(request)
             return await handler(request)
 
         server.request_handler = cast(

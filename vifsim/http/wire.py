@@ -27,6 +27,7 @@ from vifsim.exchange import (
     WireMidBody,
     WireReset,
     WireTruncate,
+    answer_of,
 )
 from vifsim.http.codec import HTML_TYPE, as_list, as_object
 from vifsim.http.serving import StampedConnection
@@ -118,16 +119,14 @@ async def _send_whole(
 ) -> web.StreamResponse:
     reply.headers["Content-Type"] = reply.content_type
     if isinstance(request.protocol, StampedConnection) and _is_plain(request, reply):
-        head = _head(reply)
-        closing(Answer(reply.status, reply.retry_after, spoiled, len(reply.body)), "completed")
-        await request.protocol.hand_over(head + reply.body)
+        data = _head(reply) + reply.body
+        closing(answer_of(reply.status, reply.retry_after, spoiled, len(reply.body)), "completed")
+        if request.protocol.hand_over(data):
+            await request.protocol.drained()
         return _SENT
     response = web.Response(body=reply.body, status=reply.status, headers=reply.headers)
     await response.prepare(request)
-    closing(
-        Answer(reply.status, reply.retry_after, spoiled, len(reply.body)),
-        "completed",
-    )
+    closing(answer_of(reply.status, reply.retry_after, spoiled, len(reply.body)), "completed")
     await response.write_eof()
     return response
 
@@ -168,15 +167,14 @@ def _is_plain(request: web.BaseRequest, reply: Reply) -> bool:
 
 def _head(reply: Reply) -> bytes:
     """Return the status line and the headers."""
-    lines = [f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, '')}"]
-    lines += [f"{name}: {value}" for name, value in reply.headers.items()]
-    lines.append(f"Content-Length: {len(reply.body)}")
-    if "Date" not in reply.headers:
-        lines.append(f"Date: {rfc822_formatted_time()}")
-    head = "\r\n".join(lines)
-    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+    headers = reply.headers
+    fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
         raise ValueError("a header holds a line break")
-    return f"{head}\r\n\r\n".encode()
+    date = "" if "Date" in headers else f"Date: {rfc822_formatted_time()}\r\n"
+    status = f"{reply.status} {_REASONS.get(reply.status, '')}"
+    length = len(reply.body)
+    return f"HTTP/1.1 {status}\r\n{fields}Content-Length: {length}\r\n{date}\r\n".encode()
 
 
 async def _start(request: web.BaseRequest, reply: Reply, promised: int) -> web.StreamResponse:
