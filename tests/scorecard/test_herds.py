@@ -17,17 +17,28 @@ ATTACH = "create_virtual_interface"
 LIST = "list_virtual_interfaces"
 
 
+def in_time(actor: int, retry: int) -> float:
+    return 0.0
+
+
 def herd(
-    tape: Tape, wait: Callable[[int, int], float], *, actors: int = 20, waves: int = 5
+    tape: Tape,
+    wait: Callable[[int, int], float],
+    *,
+    late: Callable[[int, int], float] = in_time,
+    actors: int = 20,
+    waves: int = 5,
 ) -> Tape:
     """Let actors fail together and come back as `wait(actor, retry)` says; answers are held."""
     due = [(0.01 * actor, actor, 0) for actor in range(actors)]
     while due:
         due.sort()
         moment, actor, retry = due.pop(0)
-        tape.call(ATTACH, 503, at=moment, took=0.25, conn=actor + 1, by="outage")
+        took = 0.25 + late(actor, retry)
+        refusal = {"by": "outage", "fault": 503, "delay": 0.25}
+        tape.call(ATTACH, 503, at=moment, took=took, conn=actor + 1, **refusal)
         if retry + 1 < waves:
-            due.append((moment + 0.25 + wait(actor, retry), actor, retry + 1))
+            due.append((moment + took + wait(actor, retry), actor, retry + 1))
     return tape
 
 
@@ -57,6 +68,49 @@ def test_a_herd_with_equal_jitter_draws_apart(tape: Tape) -> None:
     assert tape.verdict("R16") == "pass"
     assert tape.verdict("R06") == "pass"
     assert tape.verdict("R05") == "pass"
+
+
+def busy(actor: int, retry: int) -> float:
+    return 0.08 * draw(2, "herd", str(actor), retry, "late")
+
+
+def smeared(actor: int, retry: int) -> float:
+    return 0.4 + 0.3 * draw(1, "herd", str(actor), retry, "overhead")
+
+
+def test_a_busy_machine_makes_no_jitter_of_a_lock_step(tape: Tape) -> None:
+    herd(tape, smeared, late=busy)
+
+    assert tape.verdict("R16") == "not_exercised"
+    assert "too busy" in tape.rule("R16")["reason"]
+    assert tape.verdict("R06") == "not_exercised"
+
+
+def test_the_same_spread_on_a_quiet_machine_is_the_clients_own(tape: Tape) -> None:
+    herd(tape, smeared)
+
+    assert tape.verdict("R16") == "pass"
+    assert tape.verdict("R06") == "pass"
+
+
+def test_a_busy_machine_hides_neither_a_stampede_nor_jitter_that_are_plain(
+    new_tape: Callable[[], Tape],
+) -> None:
+    together, apart = (herd(new_tape(), wait, late=busy) for wait in (lock_step, equal_jitter))
+
+    assert together.verdict("R16") == "fail"
+    assert together.verdict("R06") == "fail"
+    assert apart.verdict("R16") == "pass"
+
+
+def paused(actor: int, retry: int) -> float:
+    return 0.9 - 0.01 * actor if retry else 0.0
+
+
+def test_a_machine_that_paused_may_have_pushed_a_herd_together(tape: Tape) -> None:
+    herd(tape, lambda actor, retry: 0.5, late=paused, waves=4)
+
+    assert tape.verdict("R16") == "not_exercised"
 
 
 def test_ten_percent_of_jitter_count_as_none(tape: Tape) -> None:

@@ -23,7 +23,7 @@ from vifsim.scorecard.chains import (
     without_leading_immediate,
 )
 from vifsim.scorecard.findings import evidence, failed, passed, unclear
-from vifsim.scorecard.herds import added_spread, herds_of
+from vifsim.scorecard.herds import herds_of, waves_of
 from vifsim.scorecard.traffic import ATTACH, DETACH, LIST, first_fault, seqs
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ _PLATEAU = 0.1
 _FACTORS = (1.0, 1.5, 2.0, 3.0)
 _COARSE = 5.0
 _HERD = 3
+_WAVES = (2, 3, 4)
+_APART = 0.3
+_TOGETHER = 0.2
 
 
 # ── R01 retry_after_honoured ─────────────────────────────────────────────────────────────────────
@@ -454,24 +457,24 @@ def _linear(waits: Sequence[float]) -> float:
 
 def _herd_jitter(herd: list[Chain]) -> Iterator[Finding]:
     """Judge three or more actors on one key by the spread that they add, wave by wave."""
-    waves = {k: added_spread(herd, k) for k in (2, 3, 4)}
-    known = {k: added for k, added in waves.items() if added is not None}
-    if not known:
+    waves = waves_of(herd, _WAVES, _HERD)
+    if not waves:
         return
-    shares = [round(added, 2) for added in known.values()]
+    most = max(wave.added for wave in waves)
     proof = evidence(
         [chain.first.seq for chain in herd],
         actors=len(herd),
-        added_spread=shares,
-        threshold=0.3,
+        added_spread=[wave.added for wave in waves],
+        noise=[wave.noise / wave.wait for wave in waves],
+        threshold=_APART,
         fault=first_fault(chain.first for chain in herd),
     )
-    if max(known.values()) >= 0.3:
-        yield passed(f"{len(herd)} actors drew apart by {max(shares):.0%} of their wait", proof)
-    elif max(known.values()) < 0.2:
-        yield failed(f"{len(herd)} actors drew apart by only {max(shares):.0%} of a wait", proof)
+    if any(wave.drew_apart(_APART) for wave in waves):
+        yield passed(f"{len(herd)} actors drew apart by {most:.0%} of their wait", proof)
+    elif waves[-1].stayed_together(_TOGETHER):  # the longest waits, where noise weighs least
+        yield failed(f"{len(herd)} actors drew apart by only {most:.0%} of a wait", proof)
     else:
-        yield unclear(f"inconclusive: {len(herd)} actors drew apart by {max(shares):.0%}", proof)
+        yield unclear(f"inconclusive: {len(herd)} actors drew apart by {most:.0%}", proof)
 
 
 # ── R07 permanent_not_retried ────────────────────────────────────────────────────────────────────

