@@ -17,6 +17,7 @@ SUBJECTS = {
     "footprint": ("benchmarks.footprint", "Import, cold start and memory, against aiohttp alone"),
     "delays": ("benchmarks.delays", "Injected latency, against a handler that sleeps"),
     "abuse": ("benchmarks.abuse", "Clients that mean no good: memory, and another's p99"),
+    "connections": ("benchmarks.connections", "Ten thousand calls under way at once"),
     "start": ("benchmarks.start_cost", "Start, against a bare AppRunner"),
 }
 

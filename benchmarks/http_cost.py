@@ -70,6 +70,7 @@ def serving(*arguments: str) -> Generator[Subject]:
         command = ["-m", "benchmarks.serving", *arguments]
         if arguments[0] == "vifsim":
             command = ["-m", "vifsim", "serve", "--port", "0", "--scenario", file.name]
+            command += arguments[1:]
         with _started(command) as subject:
             yield subject
 

@@ -185,6 +185,20 @@ class RawClient:
         self.writer.close()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a long run say how long."""
+    parser.addoption(
+        "--soak-minutes", type=float, default=20.0, help="how long tests/test_soak.py goes on"
+    )
+
+
+@pytest.fixture
+def soak_minutes(request: pytest.FixtureRequest) -> float:
+    """How long the soak goes on, minutes."""
+    minutes: Any = request.config.getoption("--soak-minutes")
+    return float(minutes)
+
+
 @pytest.fixture
 def backend_url() -> str:
     """The backend of `cloud`; a test module overrides it to try several."""

@@ -284,3 +284,26 @@ def call_key(call: Call) -> str:
     if len(key) <= _LONGEST_KEY:
         return key
     return blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+MOST_KEYS = 100_000
+"""Keys that one count remembers; a client that makes up ids must not fill the memory."""
+
+
+def count_up(counts: dict[str, int], key: str) -> int:
+    """Count one more under a key and return how many there are; keys stand in order of use.
+
+    Above `MOST_KEYS` the half that has not been used for longest is forgotten.
+
+    Source: scenario format, "The same every time" (docs/scenarios.md).
+    """
+    number = counts[key] = counts.pop(key, 0) + 1
+    if len(counts) > MOST_KEYS:
+        forget_half(counts)
+    return number
+
+
+def forget_half(counts: dict[str, Any]) -> None:
+    """Forget what was put in first, one half of it."""
+    for key in list(counts)[: len(counts) // 2]:
+        del counts[key]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from vifsim.errors import JournalError
-from vifsim.exchange import Answer, Call, call_key
+from vifsim.exchange import Answer, Call, call_key, count_up
 from vifsim.scenario.matching import fits
 
 if TYPE_CHECKING:
@@ -220,8 +220,7 @@ class Journal:
             return
         new = list(takewhile(lambda call: call.seq > self._numbered_to, reversed(self._entries)))
         for call in reversed(new):
-            key = call_key(call)
-            number = self._numbered[key] = self._numbered.get(key, 0) + 1
+            number = count_up(self._numbered, call_key(call))
             if not call.outcome.n:
                 call.outcome.n = number
         self._numbered_to = self._seq

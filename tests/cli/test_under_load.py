@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import resource
 import signal
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ADDED_NETWORK = "1f7920d3-0e63-4fec-a1cb-f7916671e8eb"
 WANTED = json.dumps({"virtual_interface": {"network_id": ADDED_NETWORK}})
 LIST_NETWORKS = "/os-networksv2"
+METRICS = "/_vifsim/metrics"
 SERVERS = 3000
 SOURCES = [f"127.0.0.{number}" for number in range(1, 6)]
 """Each has ports of its own, so that there are enough for all connections."""
@@ -84,15 +86,24 @@ class Served:
         while len((await self.document(path))["entries"]) < count:
             pass
 
+    async def under_way(self) -> int:
+        """Return how many calls have no end yet."""
+        (found,) = re.findall(rb"\nvifsim_calls_under_way ([0-9]+)", await self.told(METRICS))
+        return int(found)
+
     async def document(self, path: str) -> Any:
         """Return what the control API says."""
+        return json.loads(await self.told(path))
+
+    async def told(self, path: str) -> bytes:
+        """Return the body of the control API's answer."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         writer.write(
             self.request("GET", path).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         )
         told = await reader.read()
         writer.close()
-        return json.loads(told.partition(b"\r\n\r\n")[2])
+        return told.partition(b"\r\n\r\n")[2]
 
     async def end(self) -> tuple[int, str]:
         """Return the exit code and what was said to people, once the process has ended."""
@@ -155,11 +166,9 @@ async def hold_all(count: int, *, limits: str = "") -> Counter[int]:
             )
             for number in range(count)
         ]
-        await served.until_under_way("list_networks", min(count, 1000))
-        while await served.ask("POST", "/_vifsim/clock/advance", '{"by": "1h"}') == 200:
-            if all(call.done() for call in calls):
-                break
-            await asyncio.wait(calls, timeout=0.1)
+        while await served.under_way() < count:
+            assert not any(call.done() for call in calls)
+        assert await served.ask("POST", "/_vifsim/clock/advance", '{"by": "1h"}') == 200
         return Counter(await asyncio.gather(*calls))
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vifsim.draws import draw
-from vifsim.exchange import PASS, Decision, Look, call_key
+from vifsim.exchange import MOST_KEYS, PASS, Decision, Look, call_key, count_up, forget_half
 from vifsim.model import Rate
 from vifsim.scenario.answers import Making, fault_of, retry_after_of, sample
 from vifsim.scenario.documented import DOCUMENTED
@@ -161,9 +161,8 @@ class Engine:
         if state["t0"] is None:
             state["t0"] = now
         state["calls"] += 1
-        arrivals = state["arrivals"]
-        key = facts.key = call_key(facts.call)
-        facts.n = arrivals[key] = arrivals.get(key, 0) + 1
+        facts.key = call_key(facts.call)
+        facts.n = count_up(state["arrivals"], facts.key)
         matching = self._matcher.matching(facts)
         return self._walk(matching, _Walk(facts, now, state, looks)) if matching else PASS
 
@@ -185,9 +184,7 @@ class Engine:
             if ids(call) not in untouched or state["t0"] is None:
                 return 0
             state["calls"] += 1
-            key = call_key(call)
-            n = arrivals[key] = arrivals.get(key, 0) + 1
-            return n
+            return count_up(arrivals, call_key(call))
 
         return passes
 
@@ -276,17 +273,16 @@ class Engine:
     ) -> Look | None:
         rule, schedule = item.rule, item.rule.schedule
         if schedule.counts:
-            counts = counted.setdefault("counts", {})
-            number = counts[key] = counts.get(key, 0) + 1
+            number = count_up(counted.setdefault("counts", {}), key)
             if not _count_holds(schedule, number):
                 return Look(rule.id, "count", number)
         if schedule.flap is not None and not flap_is_down(schedule.flap, walk.t):
             return Look(rule.id, "flap", walk.t)
         if schedule.chance is not None:
             threshold = item.chance_at(schedule.chance, walk.t)
-            number = self._draw(rule, walk, "chance")
-            if number >= threshold:
-                return Look(rule.id, "chance", number, threshold)
+            drawn = self._draw(rule, walk, "chance")
+            if drawn >= threshold:
+                return Look(rule.id, "chance", drawn, threshold)
         if schedule.times is not None and counted["fired"] >= schedule.times:
             return Look(rule.id, "times", counted["fired"], schedule.times)
         return None
@@ -386,7 +382,10 @@ def _consume(
     windows = counted.setdefault("windows", {})
     window = windows.get(key)
     if window is None or walk.now >= window[0] + limit.window:
+        windows.pop(key, None)
         window = windows[key] = [walk.now, 0]
+        if len(windows) > MOST_KEYS:
+            forget_half(windows)
     if window[1] >= limit.rate:
         return None
     window[1] += 1
