@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from vifsim.errors import ControlFault, UsageError
 
@@ -415,9 +415,18 @@ def load(point: EntryPoint) -> type[Backend]:
         UsageError: its module needs a package that is not installed.
     """
     try:
-        loaded: type[Backend] = point.load()
+        return cast("type[Backend]", loaded(point))
     except ImportError as exc:
         extra = _EXTRAS.get(point.name, point.name)
         cure = f"pip install 'vifsim[{extra}]'" if exc.name else "is it installed whole?"
         raise UsageError(f"backend {point.name} cannot be loaded: {exc} ({cure})") from exc
-    return loaded
+
+
+@cache
+def loaded(point: EntryPoint) -> Any:
+    """Return what an entry point names; asking again costs nothing.
+
+    Raises:
+        ImportError: it cannot be imported.
+    """
+    return point.load()

@@ -35,6 +35,7 @@ class MemoryTransport(asyncio.Transport):
     def __init__(self, loop: asyncio.AbstractEventLoop, peername: tuple[str, int]) -> None:
         super().__init__({"peername": peername})
         self._loop = loop
+        self._soon = loop.call_soon_threadsafe
         self._protocol: asyncio.BaseProtocol | None = None
         self._peer: MemoryTransport | None = None
         self._closing = False
@@ -47,6 +48,8 @@ class MemoryTransport(asyncio.Transport):
         """Connect this end with the other one and with its protocol."""
         self._peer = peer
         self._protocol = protocol
+        if peer._loop is self._loop:  # noqa: SLF001 -- the other half
+            self._soon = self._loop.call_soon  # which, unlike the other, need not wake anybody
 
     # ── what this end does ──
 
@@ -111,7 +114,7 @@ class MemoryTransport(asyncio.Transport):
     def soon(self, act: Callable[[], None]) -> None:
         """Let something happen here, on this end's loop."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(act)
+            self._soon(act)
 
     def take(self, data: bytes) -> None:
         """Take bytes from the other end."""

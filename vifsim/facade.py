@@ -474,11 +474,23 @@ class Cloud:
         self.state = State(self)
 
     def run(self, action: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the simulator's loop and return what it returns."""
+        """Run a coroutine on the simulator's loop and return what it returns.
+
+        Raises:
+            UsageError: the cloud has ended; only what `call` asks for can be had.
+        """
+        if self._loop.is_closed():
+            action.close()
+            raise UsageError("the cloud has ended: ask for this before (its journal is still here)")
         return asyncio.run_coroutine_threadsafe(action, self._loop).result()
 
     def call(self, action: Callable[[], T]) -> T:
-        """Call a function on the simulator's loop and return what it returns."""
+        """Call a function on the simulator's loop and return what it returns.
+
+        Once the loop has ended nobody else touches the simulator, and it is called here.
+        """
+        if self._loop.is_closed():
+            return action()
 
         async def act() -> T:
             await self.simulator.catch_up()

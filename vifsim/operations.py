@@ -320,10 +320,11 @@ class Numbers:
         self._last[kind] = self.taken[kind] = number
         return number
 
-    async def keep(self) -> None:
-        """Write what was taken."""
+    async def keep(self) -> Mapping[str, int]:
+        """Write what was taken, and return it: last numbers by kind."""
         for kind, number in self.taken.items():
             await self._rows.set_sequence(kind, number)
+        return self.taken
 
 
 # ── looking things up ────────────────────────────────────────────────────────────────────────────

@@ -9,6 +9,7 @@ Source: control API, sections 2, 3.1 and 3.5 (docs/control-api.md).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
@@ -58,33 +59,69 @@ SNAPSHOT_VERSION = 1
 # ── a world ──────────────────────────────────────────────────────────────────────────────────────
 
 
+_prepared: OrderedDict[int, tuple[World, Contents]] = OrderedDict()
+"""What worlds came to, by the identity of the world: most tests begin with the same one."""
+
+_MOST_PREPARED = 8
+_SMALL = 500
+"""Servers and interfaces up to which a world is kept prepared."""
+
+
 async def populate(rows: Rows, world: World) -> None:
     """Fill empty rows with a world."""
-    for tenant in world.tenants:
-        await rows.put_tenant(tenant)
-    for user in world.users:
-        await _put_user(rows, user)
+    known = _prepared.get(id(world))
+    if known is not None:
+        await _put_contents(rows, _begun(known[1], rows))
+        return
     seeder = _Seeder(rows, world)
-    for network in world.networks:
-        await seeder.put_network(network)
-    for server in world.servers:
-        await seeder.put_server(server)
-    await seeder.numbers.keep()
+    await seeder.put_all()
+    if len(world.servers) + len(world.interfaces) <= _SMALL:
+        _prepared[id(world)] = world, seeder.contents
+        if len(_prepared) > _MOST_PREPARED:
+            _prepared.popitem(last=False)
 
 
-async def _put_user(rows: Rows, user: User) -> None:
-    await rows.put_user(user)
-    if user.token is not None:
-        await rows.put_token(
-            Token(digest=user.token, number=None, user=user.name, tenant=user.tenant, expires=None)
+def _begun(contents: Contents, rows: Rows) -> Contents:
+    """Return the contents of a world with its servers as if they had been created now."""
+    now = rows.clock.epoch()
+    servers = [
+        replace(
+            server,
+            created=now,
+            updated=now,
+            active_at=None if server.active_at is None else now + rows.settings.build_time,
         )
+        for server in contents.servers
+    ]
+    return replace(contents, servers=servers)
+
+
+def names_of(world: World) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the ids of a world's servers by name and of its networks by label, as seeded.
+
+    Of several that are called alike the first one counts.
+    """
+    servers: dict[str, str] = {}
+    for number, server in enumerate(world.servers, 1):
+        if server.status != "DELETED":
+            servers.setdefault(server.name, server.id or identifier(world.seed, "server", number))
+    networks: dict[str, str] = {}
+    for number, network in enumerate(world.networks, 1):
+        networks[network.label] = network.id or identifier(world.seed, "network", number)
+    return servers, networks
 
 
 class _Seeder:
-    """Puts the networks and servers of a world, which may refer to one another by name."""
+    """Puts the networks and servers of a world, which may refer to one another by name.
+
+    Attributes:
+        contents: what was put.
+    """
 
     def __init__(self, rows: Rows, world: World) -> None:
         self.numbers = Numbers(rows)
+        self.contents = Contents()
+        self._world = world
         self._rows = rows
         self._user_ids = {user.tenant: user.id for user in reversed(world.users)}
         self._networks: dict[str, Network] = {}
@@ -94,7 +131,29 @@ class _Seeder:
         for interface in world.interfaces:
             self._given.setdefault(interface.server, []).append(interface)
 
-    async def put_network(self, seed: SeedNetwork) -> None:
+    async def put_all(self) -> None:
+        for tenant in self._world.tenants:
+            await self._rows.put_tenant(tenant)
+            self.contents.tenants.append(tenant)
+        for user in self._world.users:
+            await self._put_user(user)
+        for network in self._world.networks:
+            await self._put_network(network)
+        for server in self._world.servers:
+            await self._put_server(server)
+        self.contents.sequences.update(await self.numbers.keep())
+
+    async def _put_user(self, user: User) -> None:
+        await self._rows.put_user(user)
+        self.contents.users.append(user)
+        if user.token is not None:
+            token = Token(
+                digest=user.token, number=None, user=user.name, tenant=user.tenant, expires=None
+            )
+            await self._rows.put_token(token)
+            self.contents.tokens.append(token)
+
+    async def _put_network(self, seed: SeedNetwork) -> None:
         number = await self.numbers.take("network")
         network = Network(
             id=seed.id or NetworkId(identifier(self._rows.seed, "network", number)),
@@ -103,10 +162,11 @@ class _Seeder:
             tenant=seed.tenant,
         )
         await self._rows.put_network(network)
+        self.contents.networks.append(network)
         self._networks.setdefault(network.label, network)
         self._networks[network.id] = network
 
-    async def put_server(self, seed: SeedServer) -> None:
+    async def _put_server(self, seed: SeedServer) -> None:
         server = await self._new_server(seed)
         await self._rows.put_server(server)
         given = {
@@ -119,7 +179,9 @@ class _Seeder:
             interface = await self._interface(server, network_id, given.get(network_id))
             server = cloud.access_after_attach(server, interface)
             await self._rows.put_interface(interface)
+            self.contents.interfaces.append(interface)
         await self._rows.put_server(server)
+        self.contents.servers.append(server)
 
     async def _new_server(self, seed: SeedServer) -> Server:
         now = self._rows.clock.epoch()

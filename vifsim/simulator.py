@@ -5,6 +5,7 @@ The house rule: nothing is decided here; who knows what is told, and who needs w
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,7 +27,8 @@ from vifsim.http.access import Access
 from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.control import PREFIX, Control
 from vifsim.http.edge import Edge
-from vifsim.http.serving import Everything, Runner, StampingServer, expect, why
+from vifsim.http.listener import Listener
+from vifsim.http.serving import Everything, Runner, StampingServer, expect
 from vifsim.journal import DEFAULT_MAX_BYTES, Journal, in_order
 from vifsim.model import DEMO_DOCUMENT
 from vifsim.moments import Moment, Moments, apart
@@ -37,7 +39,7 @@ from vifsim.scenario.replaying import ReplayingEngine
 from vifsim.scenario.rule import Scenario
 from vifsim.scenario.schema import load_mapping, load_named, load_rule, load_text, merge
 from vifsim.scenario.world_schema import load_world
-from vifsim.seeding import reading
+from vifsim.seeding import names_of, reading
 from vifsim.together import Outbox, Together
 from vifsim.version import __version__
 
@@ -66,9 +68,6 @@ T = TypeVar("T")
 ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
 ScenarioArgument = ScenarioSource | Sequence[ScenarioSource] | None
 ClockMode = Literal["real", "scaled", "manual", "autojump"]
-
-_BACKLOG = 4096
-"""Connections that may wait to be accepted: a burst of thousands is refused otherwise."""
 
 _ATTEMPTS = 5
 """How often rules are changed for all processes where another one was quicker."""
@@ -180,13 +179,13 @@ class Simulator:
         self._moments: Moments[Moment] = Moments(self._moment, self._mark, self.clock)
         self._own_journal.listeners.append(self._moments.on_call)
         self._control = Control(self, access or Access())
-        self._place, self._tls, self.url = (host, port, reuse_port or None), tls, ""
+        self._place, self._tls = (host, port, reuse_port), tls
+        self._listener = Listener(*self._place)
         self._authority: Authority | None = None
         self._runner: Runner | None = None
         self._thread: contextlib.AbstractContextManager[Cloud] | None = None
         self._jump: autojump.Autojump | None = None
-        self.servers: dict[str, str] = {}
-        self.networks: dict[str, str] = {}
+        self._names: tuple[dict[str, str], dict[str, str]] | None = None
 
     def _join(self, store: Backend) -> Together | None:
         """Return what keeps this process in step with others, where the store is shared."""
@@ -216,14 +215,18 @@ class Simulator:
         """Return the aiohttp application; the backend is opened when it starts."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app[SIMULATOR] = self
-        self._control.add_routes(app.router)
         everything = Everything()
-        everything.add_route("*", self.edge.handle, expect_handler=expect)
+        everything.add_route("*", self._answer, expect_handler=expect)
         app.router.register_resource(everything)
         app.on_startup.append(self._on_startup)
         app.on_shutdown.append(self._control.let_go)
         app.on_cleanup.append(self._on_cleanup)
         return app
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if self._control.owns(request.rel_url.raw_path):
+            return await self._control.answer(request)
+        return await self.edge.handle(request)
 
     async def start(self) -> Self:
         """Open the backend and listen.
@@ -231,14 +234,17 @@ class Simulator:
         Raises:
             UsageError: the store cannot be opened, or the port is in use.
         """
+        context = None
         if self._tls:
             from vifsim.http.tls import Authority  # noqa: PLC0415 -- only with TLS
 
             self._authority = Authority()
+            context = self._authority.context
         runner = Runner(self.application(), self.clock, self.edge.handle, routed=PREFIX)
+        self._listener = Listener(*self._place, context)
         try:
             await runner.setup()
-            await self._listen(runner)
+            await self._listener.open(runner, asyncio.get_running_loop())
         except BaseException:
             await runner.cleanup()
             raise
@@ -246,25 +252,12 @@ class Simulator:
         self.edge.ending = False
         return self
 
-    async def _listen(self, runner: Runner) -> None:
-        context = None if self._authority is None else self._authority.context
-        host, port, reuse_port = self._place
-        site = web.TCPSite(
-            runner, host, port, backlog=_BACKLOG, ssl_context=context, reuse_port=reuse_port
-        )
-        try:
-            await site.start()
-        except OSError as exc:
-            raise UsageError(f"cannot listen on {host}:{port}: {why(exc)}") from exc
-        address = runner.addresses[0]
-        host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        self.url = f"http{'s' if self._tls else ''}://{host}:{address[1]}"
-
     async def stop(self) -> None:
         """Cut parked calls, stop listening and close the backend."""
         runner, self._runner = self._runner, None
         if runner is not None:
             self.edge.cut_calls()
+            await self._listener.close()
             await runner.cleanup()
         if self._authority is not None:
             self._authority.close()
@@ -308,7 +301,7 @@ class Simulator:
         else:
             await self.backend.configure(self._world.settings)
             self._install()
-        await self.learn_names()
+        await self._learn_where_unknown()
 
     async def _open_together(self, together: Together) -> None:
         """Go by what the other processes go by; where asked for something else, let them."""
@@ -385,6 +378,20 @@ class Simulator:
         return self.backend.seed
 
     @property
+    def url(self) -> str:
+        """Where the cloud is, without a slash at the end; empty before it was started.
+
+        A free port of the loopback address is taken when this is first read: a client that comes
+        by `connector()` needs none.
+        """
+        return self._listener.url()
+
+    @property
+    def known_url(self) -> str:
+        """The same where a port is taken, else empty: reading it takes none."""
+        return self._listener.known_url
+
+    @property
     def auth_url(self) -> str:
         """The URL that clients log in at; ends in `/v2.0`."""
         return f"{self.url}/v2.0"
@@ -422,13 +429,35 @@ class Simulator:
             **{key: str(user.get(key) or "") for key in ("name", "password", "api_key", "token")},
         }
 
+    @property
+    def servers(self) -> dict[str, str]:
+        """Names of servers and their ids, as when the world began or `learn_names` last ran."""
+        return self._known_names()[0]
+
+    @property
+    def networks(self) -> dict[str, str]:
+        """Labels of networks and their ids, likewise."""
+        return self._known_names()[1]
+
+    def _known_names(self) -> tuple[dict[str, str], dict[str, str]]:
+        if self._names is None:
+            servers, networks = names_of(self._world)
+            self._names = servers, networks | {label: fixed for fixed, label in _FIXED.items()}
+        return self._names
+
     async def learn_names(self) -> None:
         """Let `servers` and `networks` say what exists now."""
         document = await self.state_document()
-        self.servers = {item["name"]: item["id"] for item in reversed(document["servers"])}
-        self.servers = dict(reversed(self.servers.items()))
-        self.networks = {item["label"]: item["id"] for item in document["networks"]}
-        self.networks |= {label: fixed for fixed, label in _FIXED.items()}
+        servers = {item["name"]: item["id"] for item in reversed(document["servers"])}
+        networks = {item["label"]: item["id"] for item in document["networks"]}
+        fixed = {label: fixed for fixed, label in _FIXED.items()}
+        self._names = dict(reversed(servers.items())), networks | fixed
+
+    async def _learn_where_unknown(self) -> None:
+        """Learn the names of a store that may have been used before; a new one is the world."""
+        self._names = None
+        if self.backend.durable or self.backend.shares:
+            await self.learn_names()
 
     def env(self) -> dict[str, str]:
         """Return the environment variables that a client needs, by name."""
@@ -495,6 +524,10 @@ class Simulator:
             seed = self._given_seed if self._given_seed is not None else scenario.seed
         return load_world(self._world_document(scenario), seed or 0)
 
+    def _world_anew(self, seed: int) -> World:
+        """Return the present scenario's world: reading a large one again would take its time."""
+        return self._world if seed == self._world.seed else replace(self._world, seed=seed)
+
     def _install(self, state: dict[str, Any] | None = None) -> None:
         """Let the engine of the present rules decide; counts go on where `state` is given."""
         scenario = self.scenario
@@ -549,16 +582,19 @@ class Simulator:
 
     async def _take(self, scenario: Scenario) -> None:
         world = self._make_world(scenario, self.seed)
-        if any(key in scenario.world for key in _WORLD_LISTS):
+        anew = any(key in scenario.world for key in _WORLD_LISTS)
+        if anew:
             await self.backend.reset(world)
         else:
+            self._known_names()  # what exists stays, whatever the new scenario's own world would be
             await self.backend.configure(world.settings)
         self.scenario, self._world = scenario, world
         self._added = []
         self._removed = set()
         self._install()
         self.journal.number_anew()
-        await self.learn_names()
+        if anew:
+            await self._learn_where_unknown()
         await self._keep()
         self._changed("scenario", "state")
 
@@ -769,9 +805,10 @@ class Simulator:
         """
         self.edge.cut_calls()
         self.clock.restart()
-        self._world = self._make_world(self.scenario, self.seed if seed is None else seed)
+        self._world = self._world_anew(self.seed if seed is None else seed)
         await self.backend.reset(self._world)
         self._added = []
+        self._ever_added = {}
         self._removed = set()
         self._install()
         self._moments.clear()
@@ -779,9 +816,25 @@ class Simulator:
             self.journal.restart()
         else:
             await self._together.restart()
-        await self.learn_names()
+        await self._learn_where_unknown()
         await self._keep()
         self._changed("clock", "scenario", "state")
+
+    async def begin(self, scenario: ScenarioArgument, seed: int | None) -> None:
+        """Begin again under another scenario; see `reset`.
+
+        Args:
+            scenario: as of a new simulator.
+            seed: of ids and draws; None: the scenario's, else 0.
+
+        Raises:
+            UsageError: one of them is wrong; nothing is changed.
+        """
+        given, taken = _checked_seed(seed), read_scenario(scenario)
+        if taken.world != self.scenario.world:
+            self._world = self._make_world(taken)
+        self.scenario = taken
+        await self.reset((taken.seed or 0) if given is None else given)
 
     async def snapshot(self) -> dict[str, Any]:
         """Return everything but the journal."""
@@ -1148,7 +1201,7 @@ def create_app(**settings: Any) -> web.Application:
 
 def _decorated(inner: Backend, clock: SimClock) -> Faults:
     decorator = backends.points(backends.DECORATORS_GROUP)["faults"]
-    made: Faults = decorator.load()(inner, clock=clock)
+    made: Faults = backends.loaded(decorator)(inner, clock=clock)
     return made
 
 

@@ -87,12 +87,14 @@ class FaultBackend(PassingBackend):
 
     def use(self, engine: Engine, state: State) -> None:
         """Let an engine decide from now on."""
+        was_short = self.engine is None
         self.engine = engine if engine.decides else None
         self._rates = engine
         self.state = state
         self._stale.longest = engine.longest_stale
         self._store = self._stale if engine.longest_stale else self.inner
-        self._cut_short()
+        if was_short is not (self.engine is None):
+            self._cut_short()
 
     def _cut_short(self) -> None:
         """Let the calls that no rule is about go straight to the store, and all without rules."""

@@ -182,16 +182,17 @@ class Control:
         """End the streams of events."""
         await self._feed.aclose()
 
-    def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Put the control API into an application's router.
+    @staticmethod
+    def owns(path: str) -> bool:
+        """Return whether a path is the control API's, which no other may be."""
+        return path == PREFIX or path.startswith(f"{PREFIX}/")
 
-        One route takes all of it: most clouds live and die without a control call, and a table in
-        the application's own router would be half of their start.
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request to a path of the control API.
+
+        Most clouds live and die without one: a table in the application's own router would be half
+        of their start.
         """
-        for path in ("", "/{rest:.*}"):
-            router.add_route("*", PREFIX + path, self._answer)
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = _template(request.path.removeprefix(PREFIX), self.routes)
         methods = self.routes.get(path)
         if methods is None:

@@ -6,9 +6,6 @@ spent in queues counts as part of a delay and not on top of it.
 
 from __future__ import annotations
 
-import errno
-import os
-import socket
 from collections import deque
 from collections.abc import Mapping  # noqa: TC003 -- a field of a tuple
 from itertools import count
@@ -271,13 +268,3 @@ class Runner(web.AppRunner):
             "Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", handle
         )  # made by the app
         return StampingServer(server, self._clock)
-
-
-def why(exc: OSError) -> str:
-    """Return why nothing can listen at an address, and what would help."""
-    if isinstance(exc, socket.gaierror):
-        return "there is no such host (--host takes an address of this machine)"
-    text = os.strerror(exc.errno) if exc.errno else str(exc)
-    if exc.errno == errno.EADDRNOTAVAIL:
-        return f"{text} (--host takes an address of this machine)"
-    return f"{text} (--port 0 takes a free one)"

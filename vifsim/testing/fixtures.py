@@ -9,7 +9,7 @@ import json
 import re
 import shlex
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,11 +44,10 @@ _STRAGGLERS: list[str] = []
 
 @dataclass(slots=True)
 class Watched:
-    """A simulator that a test used: what it was at the start, and how to ask it."""
+    """A simulator that a test used, and how to ask it."""
 
     simulator: Simulator
     ask: Callable[[Callable[[], Any]], Any]
-    kept: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,8 @@ class Order:
         with in_thread(simulator) as cloud:
             watched = self._watch(simulator, cloud.call)
             yield cloud
-            self._finish(cloud, watched)
+            problems = self._look_at(cloud, watched)
+        _complain(problems, simulator)
 
     @contextmanager
     def maker(self) -> Generator[Callable[..., Cloud], None, None]:
@@ -102,8 +102,10 @@ class Order:
         cloud = shared.begin(self.settings)
         watched = self._watch(cloud.simulator, cloud.call)
         yield cloud
-        self._finish(cloud, watched)
-        shared.ended(self.item.nodeid)
+        problems = self._look_at(cloud, watched)
+        if "no_straggler" in self.checks:
+            shared.ended(cloud, self.item.nodeid)
+        _complain(problems, cloud.simulator)
 
     @asynccontextmanager
     async def jumping(self) -> AsyncGenerator[Simulator]:
@@ -117,7 +119,6 @@ class Order:
             if "nothing_in_flight" in self.checks:
                 await _settle(simulator)
             problems = self._problems(watched)
-            watched.kept = _evidence(watched)
         _complain(problems, simulator)
 
     def _watch(self, simulator: Simulator, ask: Callable[[Callable[[], Any]], Any]) -> Watched:
@@ -127,12 +128,10 @@ class Order:
         self.item.stash[_KEY].append(watched)
         return watched
 
-    def _finish(self, cloud: Cloud, watched: Watched) -> None:
-        if "nothing_in_flight" in self.checks:
+    def _look_at(self, cloud: Cloud, watched: Watched) -> list[str]:
+        if "nothing_in_flight" in self.checks and cloud.simulator.journal.under_way:
             cloud.run(_settle(cloud.simulator))
-        problems = self._problems(watched)
-        watched.kept = cloud.call(lambda: _evidence(watched))
-        _complain(problems, cloud.simulator)
+        return self._problems(watched)
 
     def _problems(self, watched: Watched) -> list[str]:
         """Return what is wrong at the end of a test that did not fail itself."""
@@ -172,12 +171,16 @@ def _checks(names: Sequence[str] | None) -> frozenset[str]:
 # ── one server for all tests ─────────────────────────────────────────────────────────────────────
 
 
+_BEGUN_ANEW = frozenset({"scenario", "seed"})
+"""What a cloud can be given when it begins anew; anything else needs a server of its own."""
+
+
 class Shared:
-    """One server that every test begins anew; another one where a test wants another backend."""
+    """One server that every test begins anew; another one where a test wants another kind."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._clouds: dict[tuple[Any, ...], Cloud] = {}
+        self._clouds: list[tuple[dict[str, Any], Cloud]] = []
         self._last: tuple[Cloud, str, int] | None = None
 
     def __enter__(self) -> Shared:
@@ -190,22 +193,16 @@ class Shared:
     def begin(self, settings: Mapping[str, Any]) -> Cloud:
         """Return the cloud as at its start, with these settings."""
         self._look_for_stragglers()
-        fixed = {
-            key: settings[key] for key in ("backend", "tls", "clock", "speed") if key in settings
-        }
-        key = tuple(sorted(fixed.items()))
-        if key not in self._clouds:
-            simulator = Simulator(**fixed, self_stepping=True)
-            self._clouds[key] = self._stack.enter_context(in_thread(simulator))
-        cloud = self._clouds[key]
-        scenario = settings.get("scenario")
-        cloud.load({"version": 1} if scenario is None else scenario)
-        cloud.run(cloud.simulator.reset(settings.get("seed") or 0))
+        fixed = {key: value for key, value in settings.items() if key not in _BEGUN_ANEW}
+        cloud = next((cloud for known, cloud in self._clouds if known == fixed), None)
+        if cloud is None:
+            cloud = self._stack.enter_context(in_thread(Simulator(**fixed, self_stepping=True)))
+            self._clouds.append((fixed, cloud))
+        cloud.run(cloud.simulator.begin(settings.get("scenario"), settings.get("seed")))
         return cloud
 
-    def ended(self, test: str) -> None:
+    def ended(self, cloud: Cloud, test: str) -> None:
         """Note that a test has ended: who talks from now on is its straggler."""
-        cloud = next(reversed(self._clouds.values()))
         self._last = cloud, test, cloud.simulator.journal.last
 
     def _look_for_stragglers(self) -> None:
@@ -213,10 +210,10 @@ class Shared:
             return
         cloud, test, last = self._last
         self._last = None
+        late = cloud.call(lambda: list(cloud.simulator.journal.query(since=last)))
         _STRAGGLERS.extend(
-            f"vifsim: a client of {test} went on after its end: {entry['method']} {entry['path']}"
-            for entry in cloud.journal
-            if entry["seq"] > last
+            f"vifsim: a client of {test} went on after its end: {call.method} {call.path}"
+            for call in late
         )
 
 
@@ -298,26 +295,17 @@ def tell_failure(item: pytest.Item, report: pytest.TestReport) -> None:
     nothing: list[Watched] = []
     several = item.stash.get(_KEY, nothing)
     for number, watched in enumerate(several, 1):
-        evidence = watched.kept or _asked(watched)
-        if evidence:
-            text = _story(evidence, item)
-            report.sections.append((f"vifsim {watched.simulator.url}", text))
-            _keep(item, number, evidence)
-
-
-def _asked(watched: Watched) -> dict[str, Any]:
-    try:
-        return dict(watched.ask(lambda: _evidence(watched)))
-    except RuntimeError:  # its loop has ended: the simulator could not be asked in time
-        return {}
+        evidence: dict[str, Any] = watched.ask(partial(_evidence, watched))
+        report.sections.append((f"vifsim {evidence['url']}", _story(evidence, item)))
+        _keep(item, number, evidence)
 
 
 def _evidence(watched: Watched) -> dict[str, Any]:
-    """Return what there is to tell; on the simulator's own loop."""
+    """Return what there is to tell."""
     simulator = watched.simulator
     entries = simulator.journal.documents(simulator.journal)
     return {
-        "url": simulator.url,
+        "url": simulator.known_url or "without a port",
         "seed": simulator.seed,
         "scenario": simulator.scenario,
         "entries": entries,
@@ -325,7 +313,7 @@ def _evidence(watched: Watched) -> dict[str, Any]:
         "never_fired": simulator.never_fired()["never_fired"],
         "effects": _effects(entries),
         "lines": list(simulator.journal.lines(simulator.export_header())),
-        "har": har_document(entries, simulator.clock.utc(0.0), simulator.url),
+        "har": har_document(entries, simulator.clock.utc(0.0), simulator.known_url),
     }
 
 

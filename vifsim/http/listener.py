@@ -1,0 +1,131 @@
+"""The door on the network: a port that is taken at once, or when somebody first asks where it is.
+
+The house rule: nothing is served here; a runner does that.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from vifsim.errors import UsageError
+
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+
+    from vifsim.http.serving import Runner
+
+_BACKLOG = 4096
+"""Connections that may wait to be accepted: a burst of thousands is refused otherwise."""
+
+_LOOPBACK = "127.0.0.1"
+
+
+class Listener:
+    """Where a runner listens.
+
+    A free port of the loopback address cannot be refused, so it is taken when `url` is first read:
+    a client in the same process may come by `connector()` and need none.
+
+    Args:
+        host: to listen on.
+        port: to listen on; 0: a free one.
+        shared: whether other processes may listen on the same port.
+        context: with which https is spoken, if it is.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        shared: bool,  # noqa: FBT001 -- a place is host, port and this
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._host, self._port, self._shared, self._context = host, port, shared, context
+        self._lock = threading.Lock()
+        self._runner: Runner | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._taken: socket.socket | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self.known_url = ""
+
+    async def open(self, runner: Runner, loop: asyncio.AbstractEventLoop) -> None:
+        """Listen, where that cannot wait.
+
+        Raises:
+            UsageError: the address cannot be listened on.
+        """
+        self._runner, self._loop = runner, loop
+        if self._port == 0 and self._host == _LOOPBACK and not self._shared:
+            return
+        site = web.TCPSite(
+            runner,
+            self._host,
+            self._port,
+            backlog=_BACKLOG,
+            ssl_context=self._context,
+            reuse_port=self._shared or None,
+        )
+        try:
+            await site.start()
+        except OSError as exc:
+            raise self._refused(exc) from exc
+        self.known_url = self._url_of(runner.addresses[0])
+
+    def url(self) -> str:
+        """Return where the runner is, which can be reached from now on; from any thread.
+
+        It is empty before `open`, and what it was after `close`.
+
+        Raises:
+            UsageError: no port can be had.
+        """
+        with self._lock:
+            if not self.known_url and self._loop is not None:
+                try:
+                    self._taken = socket.create_server((_LOOPBACK, 0), backlog=_BACKLOG)
+                except OSError as exc:
+                    raise self._refused(exc) from exc
+                self.known_url = self._url_of(self._taken.getsockname())
+                self._loop.call_soon_threadsafe(self._serve)
+        return self.known_url
+
+    def _serve(self) -> None:
+        """Accept what comes, and what has come since the port was taken."""
+        taken, self._taken = self._taken, None
+        if taken is not None and self._runner is not None and self._loop is not None:
+            site = web.SockSite(self._runner, taken, ssl_context=self._context, backlog=_BACKLOG)
+            self._starting = self._loop.create_task(site.start())
+
+    async def close(self) -> None:
+        """Take no port any more; what listens ends with the runner."""
+        with self._lock:
+            self._loop = None
+            taken, self._taken = self._taken, None
+        if taken is not None:
+            taken.close()
+        if self._starting is not None:
+            await self._starting
+
+    def _url_of(self, address: tuple[str, int]) -> str:
+        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        return f"http{'' if self._context is None else 's'}://{host}:{address[1]}"
+
+    def _refused(self, exc: OSError) -> UsageError:
+        return UsageError(f"cannot listen on {self._host}:{self._port}: {why(exc)}")
+
+
+def why(exc: OSError) -> str:
+    """Return why nothing can listen at an address, and what would help."""
+    if isinstance(exc, socket.gaierror):
+        return "there is no such host (--host takes an address of this machine)"
+    text = os.strerror(exc.errno) if exc.errno else str(exc)
+    if exc.errno == errno.EADDRNOTAVAIL:
+        return f"{text} (--host takes an address of this machine)"
+    return f"{text} (--port 0 takes a free one)"
