@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -103,3 +104,49 @@ async def test_a_cloud_in_a_thread_is_reached_from_the_tests_loop(vifsim: Cloud)
 def test_a_simulator_that_does_not_run_has_no_connections() -> None:
     with pytest.raises(UsageError, match="does not run"):
         Simulator().connector()
+
+
+async def test_a_client_that_comes_through_memory_takes_no_port(
+    client: aiohttp.ClientSession, cloud: Simulator
+) -> None:
+    answer = await client.get(LIST)
+
+    assert answer.status == 200
+    assert cloud.known_url == ""
+
+
+async def test_a_port_is_there_as_soon_as_its_url_is_known(cloud: Simulator) -> None:
+    url = cloud.url
+
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))):
+        pass
+
+    assert url == cloud.known_url == cloud.url
+
+
+async def test_a_port_that_was_just_taken_ends_with_its_cloud() -> None:
+    simulator = await Simulator().start()
+    port = int(simulator.url.rpartition(":")[2])
+
+    await simulator.stop()
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+async def test_threads_that_ask_at_once_are_told_one_url() -> None:
+    async with Simulator() as simulator:
+        asked = [asyncio.to_thread(lambda: simulator.url) for _ in range(8)]
+
+        urls = await asyncio.gather(*asked)
+
+    assert len(set(urls)) == 1
+
+
+def test_a_cloud_that_has_ended_still_tells_what_happened() -> None:
+    with Simulator() as cloud:
+        pass
+
+    assert list(cloud.journal) == []
+    with pytest.raises(UsageError, match="the cloud has ended"):
+        cloud.reset()

@@ -92,3 +92,40 @@ async def test_no_two_operations_of_one_moment_share_an_id(rows: Rows) -> None:
     ]
 
     assert len({network.id for network in networks}) == 6
+
+
+async def test_a_world_that_is_seeded_again_is_the_same_but_for_its_dates() -> None:
+    given = replace(world(), settings=Settings(build_time=5.0))
+    clock = SimClock(mode="manual")
+    first, second = (MemoryRows(given.settings, 7, clock, TokenTable()) for _ in range(2))
+
+    await seeding.populate(first, given)
+    await clock.advance(3600)
+    await seeding.populate(second, given)
+
+    before, after = await first.contents(), await second.contents()
+    assert [server.created + 3600 for server in before.servers] == [
+        server.created for server in after.servers
+    ]
+    dateless = [
+        replace(contents, servers=[replace(s, created=0, updated=0) for s in contents.servers])
+        for contents in (before, after)
+    ]
+    assert dateless[0] == dateless[1]
+
+
+async def test_the_names_of_a_world_are_those_that_it_is_seeded_with() -> None:
+    unnamed = replace(
+        world(),
+        servers=tuple(replace(server, id=None) for server in world().servers),
+        networks=tuple(replace(network, id=None) for network in world().networks),
+        interfaces=(),
+    )
+    rows = MemoryRows(unnamed.settings, unnamed.seed, SimClock(mode="manual"), TokenTable())
+
+    await seeding.populate(rows, unnamed)
+
+    contents = await rows.contents()
+    servers, networks = seeding.names_of(unnamed)
+    assert servers == {server.name: server.id for server in contents.servers}
+    assert networks == {network.label: network.id for network in contents.networks}

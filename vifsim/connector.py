@@ -48,7 +48,7 @@ class MemoryTransport(asyncio.Transport):
         """Connect this end with the other one and with its protocol."""
         self._peer = peer
         self._protocol = protocol
-        if peer._loop is self._loop:  # noqa: SLF001 -- the other half
+        if peer._loop is self._loop:
             self._soon = self._loop.call_soon  # which, unlike the other, need not wake anybody
 
     # ── what this end does ──

@@ -257,7 +257,7 @@ class Simulator:
         runner, self._runner = self._runner, None
         if runner is not None:
             self.edge.cut_calls()
-            await self._listener.close()
+            await self._listener.close(self.clock)
             await runner.cleanup()
         if self._authority is not None:
             self._authority.close()
@@ -266,6 +266,7 @@ class Simulator:
     async def drain(self, seconds: float) -> None:
         """Take no new call, and let those under way end, for so long at most."""
         if self._runner is not None:
+            await self._listener.close(self.clock)
             for site in list(self._runner.sites):
                 await site.stop()
             self.edge.ending = True

@@ -105,6 +105,43 @@ def test_a_client_that_goes_on_is_laid_to_its_own_test(run_suite: RunSuite) -> N
     assert "a client of test_suite.py::test_one went on after its end: GET" in run.output
 
 
+def test_the_shared_cloud_is_set_up_as_each_test_says(run_suite: RunSuite) -> None:
+    run = run_suite(
+        GET
+        + """
+    WORLD = {"servers": [{"name": "only", "tenant": "123456"}]}
+
+    @pytest.fixture(params=[None, WORLD])
+    def vifsim_settings(request):
+        return {} if request.param is None else {"world": request.param}
+
+    @pytest.mark.vifsim(scenario={"version": 1, "seed": 9})
+    def test_one(vifsim_session, vifsim_settings):
+        assert ("only" in vifsim_session.servers) == bool(vifsim_settings)
+        assert vifsim_session.simulator.seed == 9
+        with vifsim_session.rule(match="list_networks", status=503):
+            assert get(vifsim_session) == 503
+
+    def test_two(vifsim_session):
+        assert vifsim_session.simulator.seed == 0
+        assert get(vifsim_session) == 200
+
+    @pytest.mark.vifsim(checks=[])
+    def test_three(vifsim_session):
+        threading.Timer(0.1, get, [vifsim_session]).start()
+
+    @pytest.fixture(autouse=True)
+    def later():
+        yield
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.join()
+    """
+    )
+
+    assert (run.number("passed"), run.exit_code) == (6, 0), run.output
+
+
 def test_a_failing_test_ends_with_what_happened(run_suite: RunSuite, tmp_path: Path) -> None:
     run = run_suite(
         GET

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     import asyncio
     import ssl
 
+    from vifsim.clock import Clock
     from vifsim.http.serving import Runner
 
 _BACKLOG = 4096
 """Connections that may wait to be accepted: a burst of thousands is refused otherwise."""
 
 _LOOPBACK = "127.0.0.1"
+
+_TURNS = 4
+"""Turns of the loop from a connection that is accepted to a server that knows of it."""
 
 
 class Listener:
@@ -98,20 +102,29 @@ class Listener:
 
     def _serve(self) -> None:
         """Accept what comes, and what has come since the port was taken."""
-        taken, self._taken = self._taken, None
-        if taken is not None and self._runner is not None and self._loop is not None:
-            site = web.SockSite(self._runner, taken, ssl_context=self._context, backlog=_BACKLOG)
+        if self._taken is not None and self._runner is not None and self._loop is not None:
+            site = web.SockSite(
+                self._runner, self._taken, ssl_context=self._context, backlog=_BACKLOG
+            )
             self._starting = self._loop.create_task(site.start())
 
-    async def close(self) -> None:
-        """Take no port any more; what listens ends with the runner."""
+    async def close(self, clock: Clock) -> None:
+        """Take no port and accept nothing any more; what was accepted is the runner's to end.
+
+        An asyncio server that is closed just after it has accepted a connection never closes that
+        connection (CPython 3.11), so it gets the turns that it needs to know of it.
+        """
         with self._lock:
-            self._loop = None
-            taken, self._taken = self._taken, None
-        if taken is not None:
-            taken.close()
+            loop, self._loop = self._loop, None
         if self._starting is not None:
             await self._starting
+            if loop is not None and self._taken is not None:
+                loop.remove_reader(self._taken)
+        elif self._taken is not None:
+            self._taken.close()
+        if self._runner is not None and self._runner.sites:
+            for _ in range(_TURNS):
+                await clock.pause(0)
 
     def _url_of(self, address: tuple[str, int]) -> str:
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
