@@ -160,6 +160,7 @@ class Simulator:
         self._base_world = dict(world or {})
         self._given_seed = _checked_seed(seed)
         self.scenario = read_scenario(scenario)
+        self._read: tuple[Mapping[str, Any], World] | None = None
         self._world = self._make_world(self.scenario)
         self.clock = sim_clock or _make_clock(clock, speed, self_stepping=self_stepping)
         inner = backends.find(backend)(backend, clock=self.clock)
@@ -521,13 +522,16 @@ class Simulator:
         return merged_world(self._base_world, scenario.world)
 
     def _make_world(self, scenario: Scenario, seed: int | None = None) -> World:
+        """Return a scenario's world; the last one is not read again, which for a large one counts."""
         if seed is None:
             seed = self._given_seed if self._given_seed is not None else scenario.seed
-        return load_world(self._world_document(scenario), seed or 0)
-
-    def _world_anew(self, seed: int) -> World:
-        """Return the present scenario's world: reading a large one again would take its time."""
-        return self._world if seed == self._world.seed else replace(self._world, seed=seed)
+        read, world = self._read or (None, None)
+        if world is None or read != scenario.world:
+            world = load_world(self._world_document(scenario), seed or 0)
+        elif world.seed != (seed or 0):
+            world = replace(world, seed=seed or 0)
+        self._read = scenario.world, world
+        return world
 
     def _install(self, state: dict[str, Any] | None = None) -> None:
         """Let the engine of the present rules decide; counts go on where `state` is given."""
@@ -806,7 +810,7 @@ class Simulator:
         """
         self.edge.cut_calls()
         self.clock.restart()
-        self._world = self._world_anew(self.seed if seed is None else seed)
+        self._world = self._make_world(self.scenario, self.seed if seed is None else seed)
         await self.backend.reset(self._world)
         self._added = []
         self._ever_added = {}
@@ -832,8 +836,7 @@ class Simulator:
             UsageError: one of them is wrong; nothing is changed.
         """
         given, taken = _checked_seed(seed), read_scenario(scenario)
-        if taken.world != self.scenario.world:
-            self._world = self._make_world(taken)
+        self._make_world(taken)
         self.scenario = taken
         await self.reset((taken.seed or 0) if given is None else given)
 
