@@ -138,6 +138,9 @@ class Simulator:
         UsageError: an argument is wrong; the text says what to do.
     """
 
+    _read: tuple[Mapping[str, Any], World] | None = None
+    """The scenario's world that was read last, and what it came to."""
+
     def __init__(  # noqa: PLR0913 -- the one place where a simulator is described
         self,
         *,
@@ -160,7 +163,6 @@ class Simulator:
         self._base_world = dict(world or {})
         self._given_seed = _checked_seed(seed)
         self.scenario = read_scenario(scenario)
-        self._read: tuple[Mapping[str, Any], World] | None = None
         self._world = self._make_world(self.scenario)
         self.clock = sim_clock or _make_clock(clock, speed, self_stepping=self_stepping)
         inner = backends.find(backend)(backend, clock=self.clock)
@@ -522,7 +524,7 @@ class Simulator:
         return merged_world(self._base_world, scenario.world)
 
     def _make_world(self, scenario: Scenario, seed: int | None = None) -> World:
-        """Return a scenario's world; the last one is not read again, which for a large one counts."""
+        """Return a scenario's world; the last one, which may be large, is not read again."""
         if seed is None:
             seed = self._given_seed if self._given_seed is not None else scenario.seed
         read, world = self._read or (None, None)

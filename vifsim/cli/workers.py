@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from vifsim import backend as backends
 from vifsim.errors import UsageError
-from vifsim.http.serving import why
+from vifsim.http.listener import why
 
 if TYPE_CHECKING:
     import argparse
