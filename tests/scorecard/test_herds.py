@@ -35,8 +35,16 @@ def herd(
         due.sort()
         moment, actor, retry = due.pop(0)
         took = 0.25 + late(actor, retry)
-        refusal = {"by": "outage", "fault": 503, "delay": 0.25}
-        tape.call(ATTACH, 503, at=moment, took=took, conn=actor + 1, **refusal)
+        tape.call(
+            ATTACH,
+            503,
+            at=moment,
+            took=took,
+            conn=actor + 1,
+            by="outage",
+            fault=503,
+            delay=0.25,
+        )
         if retry + 1 < waves:
             due.append((moment + took + wait(actor, retry), actor, retry + 1))
     return tape

@@ -92,8 +92,8 @@ class Wave:
         retries: each with the attempt before it.
         wait: median wait before them, seconds, never 0.
         spread: how much wider they are than the first attempts were, seconds.
-        noise: the spread that the machine alone may have added, seconds.
-        pause: by how much the machine may have narrowed them, seconds.
+        noise: the spread that a busy machine may have added, seconds.
+        pause: the longest that the machine paused so far, which may have widened or narrowed them.
     """
 
     retry: int
@@ -113,7 +113,7 @@ class Wave:
 
     def drew_apart(self, share: float) -> bool:
         """Return whether the clients surely drew apart by such a share of their wait."""
-        return self.added >= share and self.spread > self.noise
+        return self.added >= share and self.spread > max(self.noise, self.pause)
 
     def stayed_together(self, share: float) -> bool:
         """Return whether the clients surely drew apart by less than such a share."""
@@ -137,7 +137,7 @@ def waves_of(herd: Sequence[Chain], retries: Sequence[int], least: int) -> list[
             wait=max(median(wait(x, y) for x, y in pairs), 1e-9),
             spread=math.sqrt(max(0.0, now**2 - before**2)),
             noise=noise,
-            pause=max(_late(x) for pair in pairs for x in pair),
+            pause=max(_late(x) for chain in came for x in chain.attempts[: k + 1]),
         )
         found.append(wave)
     return found
