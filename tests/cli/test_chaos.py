@@ -76,6 +76,15 @@ def test_several_scenarios_are_one_verdict_with_a_run_each(chaos: Chaos) -> None
     ]
 
 
+def test_a_report_says_what_would_exercise_the_rules_that_were_not(chaos: Chaos) -> None:
+    chaos("reposter", "--scenario", "lost-create", "--report", "json=report.json")
+
+    rules = report()["rules"]
+
+    assert rules["no_stampede"]["reason"].endswith("(try --scenario thundering-herd --clients 20)")
+    assert rules["pagination_followed"]["reason"].endswith("(try --scenario paged)")
+
+
 def test_clients_that_run_at_once_are_told_apart(chaos: Chaos, tmp_path: Path) -> None:
     client = tmp_path / "who.py"
     client.write_text(

@@ -36,14 +36,37 @@ FORMS = ("json", "junit", "md", "html")
 _MARKS = {"pass": "+", "fail": "X", "not_exercised": "."}
 _SHOWN_EVIDENCE = 2
 _TIME_LIMIT = 120.0
+_HERD = 10
 _FLOOD_BYTES = 1_000_000
 """Output beyond which a client is said to flood it."""
-_WANTS = {
-    "no_stampede": "--clients 20",
-    "amplification_bounded": "--clients 20",
-    "backoff_jittered": "--repeat 3",
+EXERCISED_BY: Mapping[str, tuple[str, str]] = {
+    "retry_after_honoured": ("rate-limited", ""),
+    "transient_retried": ("flaky-create", ""),
+    "retries_capped": ("endless-outage", ""),
+    "no_hot_retry": ("endless-outage", ""),
+    "backoff_grows": ("endless-outage", ""),
+    "backoff_jittered": ("endless-outage", "--repeat 3"),
+    "permanent_not_retried": ("server-building", ""),
+    "no_blind_recreate": ("lost-create", ""),
+    "reconciled_by_listing": ("lost-create", ""),
+    "no_leaked_interface": ("flaky-create", ""),
+    "hung_request_abandoned": ("hung", ""),
+    "timeout_not_too_short": ("slow-but-fine", ""),
+    "reauth_on_401": ("token-expiry", ""),
+    "dead_token_not_reused": ("token-expiry", ""),
+    "token_cached": ("token-expiry", ""),
+    "no_stampede": ("thundering-herd", "--clients 20"),
+    "amplification_bounded": ("thundering-herd", "--clients 20"),
+    "overall_deadline": ("flaky-create", ""),
+    "gone_delete_is_done": ("lost-delete", ""),
+    "stale_list_tolerated": ("stale-reads", ""),
+    "pagination_followed": ("paged", ""),
+    "bad_body_survived": ("spoiled-answers", ""),
+    "poll_paced": ("stale-reads", ""),
+    "busy_server_awaited": ("server-building", ""),
 }
-"""Rules that one client, or one run, seldom exercises, and what does."""
+"""The scenario of the standard matrix that exercises each rule of a client that does what the rule
+is about, and the flags that it needs; `tests/scorecard/test_matrix.py` holds both."""
 
 
 def chaos_document(finished: Sequence[Finished], *, standard: bool = False) -> Document:
@@ -53,6 +76,8 @@ def chaos_document(finished: Sequence[Finished], *, standard: bool = False) -> D
     matrix is the same for all, and no client meets all of it.
     """
     merged, cards = score_runs([one.run for one in finished])
+    for name, way in _ways(merged, finished).items():
+        merged["rules"][name]["reason"] += f" (try {way})"
     if standard:
         for document in (merged, *cards):
             document["expectations"] = [
@@ -72,6 +97,24 @@ def chaos_document(finished: Sequence[Finished], *, standard: bool = False) -> D
         for one, card in zip(finished, cards, strict=True)
     ]
     return {**merged, "runs": runs}
+
+
+def _ways(document: Document, finished: Sequence[Finished]) -> dict[str, str]:
+    """Return for each rule that was not exercised what would, where that was not run."""
+    orders = [one.order for one in finished]
+    places = {order.scenario for order in orders}
+    used = {
+        "--clients 20": any(order.clients >= _HERD for order in orders),
+        "--repeat 3": any(order.repeat > 1 for order in orders),
+    }
+    ways: dict[str, str] = {}
+    for name, rule in document["rules"].items():
+        place, flags = EXERCISED_BY[name]
+        wanted = [f"--scenario {place}"] if place not in places else []
+        wanted += [flags] if flags and not used[flags] else []
+        if wanted and rule["verdict"] == "not_exercised":
+            ways[name] = " ".join(wanted)
+    return ways
 
 
 def chaos_exit_code(document: Document, *, fail_on: str, reached: bool) -> int:
@@ -141,7 +184,7 @@ def summary(document: Document, finished: Sequence[Finished]) -> str:
     lines += _findings(document)
     lines += [f"FAIL  {printable(text)}" for text in unmet(document)]
     lines += _strays(finished)
-    lines += _untried(document)
+    lines += _untried(document, finished)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -194,10 +237,10 @@ def _remarks(ending: Ending, *, reached: bool) -> Iterator[str]:
         yield f"it wrote {ending.output_bytes / 1e6:.0f} MB; the end of that is kept"
 
 
-def _untried(document: Document) -> list[str]:
-    rules: Mapping[str, Mapping[str, Any]] = document["rules"]
+def _untried(document: Document, finished: Sequence[Finished]) -> list[str]:
+    """Return what to try for the rules that a single client, or a single run, seldom exercises."""
     return [
-        f"note  {name} was not exercised: try {how}"
-        for name, how in _WANTS.items()
-        if rules[name]["verdict"] == "not_exercised"
+        f"note  {name} was not exercised: try {way}"
+        for name, way in _ways(document, finished).items()
+        if EXERCISED_BY[name][1]
     ]
