@@ -52,14 +52,6 @@ class TokenTable:
         self.by_user: dict[str, list[str]] = {}
         self._identities: dict[str, Identity] = {}
 
-    def copy(self) -> TokenTable:
-        """Return the same table apart from this one."""
-        made = TokenTable()
-        made.tokens = self.tokens.copy()
-        made.users = self.users.copy()
-        made.by_user = {user: digests.copy() for user, digests in self.by_user.items()}
-        return made
-
     def put_token(self, token: Token) -> None:
         """Store or replace a token."""
         if token.digest not in self.tokens:
@@ -67,9 +59,20 @@ class TokenTable:
         self.tokens[token.digest] = token
         self._identities.pop(token.digest, None)
 
+    def drop_token(self, digest: str) -> None:
+        """Forget a token."""
+        token = self.tokens.pop(digest)
+        self.by_user[token.user].remove(digest)
+        self._identities.pop(digest, None)
+
     def put_user(self, user: User) -> None:
         """Store or replace a user."""
         self.users[user.name] = user
+        self._identities.clear()
+
+    def drop_user(self, name: str) -> None:
+        """Forget a user."""
+        del self.users[name]
         self._identities.clear()
 
     def tokens_of(self, user: str | None) -> list[Token]:

@@ -26,8 +26,8 @@ from vifsim.operations import effect_on
 from vifsim.store import StoreBackend, TokenTable
 from vifsim_backends import sqlite_file
 from vifsim_backends.sqlite_rows import Result, SqliteRows, stored_settings
-from vifsim_backends.sqlite_undo import Place
 from vifsim_backends.sqlite_writer import WriterRows
+from vifsim_backends.way_back import Place
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

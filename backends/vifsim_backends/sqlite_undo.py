@@ -1,7 +1,4 @@
-"""What leads back: each row that was written, as it was before.
-
-The moments that a store goes back to are places in this log. Going back sets row after row, the
-newest first, and is logged like any write, so that one can go forward again.
+"""What leads back in SQLite's tables: each row that was written, as it was before.
 
 The house rule: a row is set as it was, never by the rules of the cloud; each step leaves the tables
 as they once were, so that every constraint holds.
@@ -9,23 +6,20 @@ as they once were, so that every constraint holds.
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from vifsim.errors import ControlFault
 from vifsim_backends import sqlite_statements as sql
 from vifsim_backends.row_values import NETWORK_COLUMNS, SERVER_COLUMNS, USER_COLUMNS
+from vifsim_backends.way_back import WayBack
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-Values = tuple[Any, ...]
+    from vifsim_backends.way_back import Place
 
-_MOST = 20_000
-"""Rows that are kept as they were: some ten megabytes."""
+Values = tuple[Any, ...]
 
 
 class Table:
@@ -57,33 +51,18 @@ INTERFACES = Table("virtual_interfaces", sql.INTERFACE_COLUMNS)
 ADDRESSES = Table("addresses", sql.ADDRESS_COLUMNS, key=2)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place in the log: how many rows had been written there since it was made."""
-
-    number: int
-
-    def __len__(self) -> int:
-        """Keeping a place costs nothing; what leads back to it is kept in the log."""
-        return 1
-
-
 class UndoLog:
-    """The rows that were written, as they were, newest last; the oldest are forgotten.
-
-    What a transaction writes is kept apart until its commit.
-    """
+    """The rows that were written, as they were; those of a transaction are apart until it ends."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=_MOST)
+        self._way: WayBack[Entry] = WayBack()
         self._pending: list[Entry] = []
-        self._last = 0
         self._cut = False
 
     @property
     def place(self) -> Place:
         """Where the log ended at the last commit."""
-        return Place(self._last)
+        return self._way.place
 
     @property
     def pending(self) -> list[Entry]:
@@ -112,11 +91,9 @@ class UndoLog:
     def keep(self) -> None:
         """Keep what the transaction wrote: it is committed."""
         if self._cut:
-            self._entries.clear()
-            self._last += 1
+            self._way.cut()
             self._cut = False
-        self._entries.extend(self._pending)
-        self._last += len(self._pending)
+        self._way.steps.extend(self._pending)
         self._pending.clear()
 
     def back_to(self, place: Place) -> list[Entry]:
@@ -125,10 +102,9 @@ class UndoLog:
         Raises:
             ControlFault: 409, what leads there is forgotten.
         """
-        steps = self._last - place.number
-        if self._cut or not 0 <= steps <= len(self._entries):
-            raise ControlFault(409, "what was written since that moment is not kept any more")
-        return [*reversed(self._pending), *islice(reversed(self._entries), steps)]
+        if self._cut:
+            raise ControlFault(409, "the same breath began the cloud anew")
+        return [*reversed(self._pending), *self._way.back_to(place)]
 
 
 def set_rows(connection: sqlite3.Connection, entries: Iterable[Entry], log: UndoLog) -> None:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from vifsim.operations import Contents
     from vifsim_backends.sqlite_rows import Result, Work
-    from vifsim_backends.sqlite_undo import Place
+    from vifsim_backends.way_back import Place
 
 _TRIM_EVERY = 1_000
 _MOST_KNOWN = 4_096

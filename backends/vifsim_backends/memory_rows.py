@@ -1,0 +1,417 @@
+"""The rows of a cloud in dictionaries.
+
+Every write is a step that says how it is undone, by another step: so one goes back to what there
+was, and forward again.
+
+The house rule: what is stored changes in steps only, each of which is logged by its reverse.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal
+
+from vifsim.cloud import attach_order, flavor_ram
+from vifsim.errors import Conflict
+from vifsim.operations import Contents, Rows, Site, effect_on
+from vifsim_backends.row_values import TOMBSTONES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vifsim.clock import Clock
+    from vifsim.exchange import Call
+    from vifsim.model import (
+        InterfaceId,
+        Network,
+        NetworkId,
+        Server,
+        ServerId,
+        Settings,
+        Tenant,
+        TenantId,
+        Token,
+        User,
+        VirtualInterface,
+    )
+    from vifsim.operations import Thing
+    from vifsim.store import TokenTable
+    from vifsim_backends.way_back import Place, WayBack
+
+Step = tuple[Any, ...]
+"""A method of the rows that undoes a write, and its arguments."""
+
+_number = attrgetter("number")
+
+
+class MemoryRows(Rows):
+    """Rows in dictionaries.
+
+    A server's value among the interfaces is the interface itself while it has one, else a tuple: a
+    dictionary for each server would cost more than the interfaces do.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        seed: int,
+        clock: Clock,
+        tokens: TokenTable,
+        way: WayBack[Step],
+    ) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.clock = clock
+        self._tokens = tokens
+        self._way = way
+        self._steps = way.steps
+        self._logged = False
+        self._sequences: dict[str, int] = {}
+        self._tenants: dict[TenantId, Tenant] = {}
+        self._networks: dict[NetworkId, Network] = {}
+        self._ranks: dict[NetworkId, int] = {}
+        self._servers: dict[ServerId, Server] = {}
+        self._by_number: dict[TenantId, dict[int, ServerId]] = {}
+        self._used: dict[TenantId, tuple[int, int]] = {}
+        self._leaving: dict[ServerId, float] = {}
+        self._gone: dict[ServerId, None] = {}
+        self._touched: dict[ServerId, float] = {}
+        self._interfaces: dict[InterfaceId, VirtualInterface] = {}
+        self._attached: dict[ServerId, VirtualInterface | tuple[VirtualInterface, ...]] = {}
+        self._addresses: dict[NetworkId, set[str]] = {}
+        self._macs: set[str] = set()
+
+    def __len__(self) -> int:
+        """How many things there are."""
+        world = len(self._servers) + len(self._interfaces) + len(self._networks)
+        return world + len(self._tokens.tokens)
+
+    # ── going back ──
+
+    def start_log(self) -> Place:
+        """Log from now on how each write is undone, and return the place where that begins."""
+        self._way.cut()
+        self._logged = True
+        return self._way.place
+
+    def go_back(self, place: Place) -> None:
+        """Be as at a place of the log.
+
+        Raises:
+            ControlFault: 409, nothing leads there any more.
+        """
+        for undo, *arguments in self._way.back_to(place):
+            undo(*arguments)
+
+    def _log(self, *step: Any) -> None:
+        if self._logged:
+            self._steps.append(step)
+
+    def configure(self, settings: Settings) -> None:
+        """Behave by other settings from now on."""
+        self._log(self.configure, self.settings)
+        self.settings = settings
+
+    # ── sequences, tenants, users, tokens ──
+
+    def note(
+        self, call: Call, kind: Literal["created", "deleted", "changed"], thing: Thing
+    ) -> None:
+        call.outcome.effects.append(effect_on(kind, thing, self.clock.now()))
+
+    async def sequence(self, kind: str) -> int:
+        return self._sequences.get(kind, 0)
+
+    async def sequences(self, kinds: Sequence[str]) -> Sequence[int]:
+        return [self._sequences.get(kind, 0) for kind in kinds]
+
+    async def set_sequence(self, kind: str, number: int) -> None:
+        self._set_sequences({kind: number})
+
+    def _set_sequences(self, numbers: Mapping[str, int]) -> None:
+        known = self._sequences
+        if self._logged:
+            before = {kind: known.get(kind, 0) for kind in numbers}
+            self._steps.append((self._set_sequences, before))
+        known.update(numbers)
+
+    async def tenant(self, tenant_id: TenantId) -> Tenant | None:
+        return self._tenants.get(tenant_id)
+
+    async def put_tenant(self, tenant: Tenant) -> None:
+        self._set_tenant(tenant.id, tenant)
+
+    def _set_tenant(self, tenant_id: TenantId, tenant: Tenant | None) -> None:
+        self._log(self._set_tenant, tenant_id, self._tenants.get(tenant_id))
+        if tenant is None:
+            del self._tenants[tenant_id]
+        else:
+            self._tenants[tenant_id] = tenant
+
+    async def user(self, name: str) -> User | None:
+        return self._tokens.users.get(name)
+
+    async def put_user(self, user: User) -> None:
+        self._set_user(user.name, user)
+
+    def _set_user(self, name: str, user: User | None) -> None:
+        self._log(self._set_user, name, self._tokens.users.get(name))
+        if user is None:
+            self._tokens.drop_user(name)
+        else:
+            self._tokens.put_user(user)
+
+    async def token(self, digest: str) -> Token | None:
+        return self._tokens.tokens.get(digest)
+
+    async def tokens(self, user: str | None) -> Sequence[Token]:
+        return self._tokens.tokens_of(user)
+
+    async def put_token(self, token: Token) -> None:
+        self._set_token(token.digest, token)
+
+    def _set_token(self, digest: str, token: Token | None) -> None:
+        self._log(self._set_token, digest, self._tokens.tokens.get(digest))
+        if token is None:
+            self._tokens.drop_token(digest)
+        else:
+            self._tokens.put_token(token)
+
+    # ── networks ──
+
+    async def network(self, network_id: NetworkId) -> Network | None:
+        return self._networks.get(network_id)
+
+    async def networks(self, tenant: TenantId) -> Sequence[Network]:
+        return [network for network in self._networks.values() if network.tenant == tenant]
+
+    async def put_network(self, network: Network) -> None:
+        self._add_network(network, next(reversed(self._ranks.values()), 0) + 1)
+
+    def _add_network(self, network: Network, rank: int) -> None:
+        """Add a network in its place among all: networks are listed as they were created."""
+        self._log(self._remove_network, network.id)
+        last = next(reversed(self._ranks.values()), 0)
+        self._networks[network.id] = network
+        self._ranks[network.id] = rank
+        if rank < last:
+            self._ranks = dict(sorted(self._ranks.items(), key=lambda item: item[1]))
+            self._networks = {known: self._networks[known] for known in self._ranks}
+
+    async def drop_network(self, network_id: NetworkId) -> None:
+        self._remove_network(network_id)
+        kinds = [f"{kind}:{network_id}" for kind in ("address", "room")]
+        self._set_sequences({kind: 0 for kind in kinds if kind in self._sequences})
+
+    def _remove_network(self, network_id: NetworkId) -> None:
+        network, rank = self._networks.pop(network_id), self._ranks.pop(network_id)
+        self._log(self._add_network, network, rank)
+        self._addresses.pop(network_id, None)
+
+    # ── servers ──
+
+    async def server(self, server_id: ServerId) -> Server | None:
+        return self._servers.get(server_id)
+
+    async def put_server(self, server: Server) -> None:
+        self._set_server(server.id, server)
+
+    def _set_server(self, server_id: ServerId, server: Server | None) -> None:
+        known = self._servers.get(server_id)
+        self._log(self._set_server, server_id, known)
+        if server is None:
+            assert known is not None  # noqa: S101 -- it was there, or there was nothing to undo
+            del self._servers[server_id]
+            del self._by_number[known.tenant][known.number]
+            self._count(known, -1)
+        else:
+            self._servers[server_id] = server
+            if known is None:
+                self._by_number.setdefault(server.tenant, {})[server.number] = server_id
+                self._count(server, 1)
+        if server is None or server.gone_at is None:
+            self._leaving.pop(server_id, None)
+        elif server_id not in self._gone:
+            self._leaving[server_id] = server.gone_at
+
+    def _count(self, server: Server, by: int) -> None:
+        instances, ram = self._used.get(server.tenant, (0, 0))
+        self._used[server.tenant] = (instances + by, ram + by * flavor_ram(server.flavor_ref))
+
+    async def servers(self, tenant: TenantId, before: int | None, size: int) -> Sequence[Server]:
+        found: list[Server] = []
+        for number, server_id in reversed(self._by_number.get(tenant, {}).items()):
+            if before is None or number < before:
+                found.append(self._servers[server_id])
+                if len(found) == size:
+                    break
+        return found
+
+    async def servers_named(self, name: str) -> Sequence[Server]:
+        return [server for server in self._servers.values() if server.name == name]
+
+    async def usage(self, tenant: TenantId, now: float) -> tuple[int, int]:
+        instances, ram = self._used.get(tenant, (0, 0))
+        for server_id, at in self._leaving.items():
+            server = self._servers[server_id]
+            if at <= now and server.tenant == tenant:
+                instances -= 1
+                ram -= flavor_ram(server.flavor_ref)
+        return instances, ram
+
+    async def due(self, now: float) -> Sequence[Server]:
+        if not self._leaving:
+            return ()
+        ready = [server_id for server_id, at in self._leaving.items() if at <= now]
+        for server_id in ready:
+            self._release(server_id)
+        found = [self._servers[server_id] for server_id in ready]
+        self._forget_the_oldest()
+        return found
+
+    def _release(self, server_id: ServerId) -> None:
+        self._log(self._take_in, server_id)
+        del self._leaving[server_id]
+        self._gone[server_id] = None
+        self._count(self._servers[server_id], -1)
+
+    def _take_in(self, server_id: ServerId) -> None:
+        """Undo a release."""
+        self._log(self._release, server_id)
+        server = self._servers[server_id]
+        assert server.gone_at is not None  # noqa: S101 -- it was leaving
+        del self._gone[server_id]
+        self._leaving[server_id] = server.gone_at
+        self._count(server, 1)
+
+    def _forget_the_oldest(self) -> None:
+        if len(self._gone) > TOMBSTONES:
+            self._way.cut()
+        while len(self._gone) > TOMBSTONES:
+            server_id = next(iter(self._gone))
+            del self._gone[server_id]
+            server = self._servers.pop(server_id)
+            del self._by_number[server.tenant][server.number]
+            self._touched.pop(server_id, None)
+
+    async def touch(self, server_id: ServerId, at: float) -> None:
+        self._touch(server_id, at)
+
+    def _touch(self, server_id: ServerId, at: float | None) -> None:
+        if self._logged:
+            self._steps.append((self._touch, server_id, self._touched.get(server_id)))
+        if at is None:
+            del self._touched[server_id]
+        else:
+            self._touched[server_id] = at
+
+    # ── virtual interfaces ──
+
+    async def touched(self, server_ids: Sequence[ServerId]) -> Mapping[ServerId, float]:
+        return self._touched
+
+    async def interface(self, interface_id: InterfaceId) -> VirtualInterface | None:
+        return self._interfaces.get(interface_id)
+
+    async def interfaces(self, server_id: ServerId) -> Sequence[VirtualInterface]:
+        return self._on_server(server_id)
+
+    def _on_server(self, server_id: ServerId) -> tuple[VirtualInterface, ...]:
+        attached = self._attached.get(server_id, ())
+        return attached if isinstance(attached, tuple) else (attached,)
+
+    async def site(self, server_id: ServerId, network_id: NetworkId, tenant_id: TenantId) -> Site:
+        return Site(
+            self._servers.get(server_id),
+            self._networks.get(network_id),
+            self._tenants.get(tenant_id),
+            self._on_server(server_id),
+        )
+
+    async def place(
+        self, interface: VirtualInterface, numbers: Mapping[str, int], at: float
+    ) -> None:
+        self._put_interface(interface)
+        self._set_sequences(numbers)
+        self._touch(interface.server_id, at)
+
+    async def put_interface(self, interface: VirtualInterface) -> None:
+        self._put_interface(interface)
+
+    def _put_interface(self, interface: VirtualInterface) -> None:
+        attached = self._on_server(interface.server_id)
+        addresses = self._addresses.setdefault(interface.network_id, set())
+        self._hold_constraints(interface, attached, addresses)
+        self._add(interface, attached, addresses)
+
+    def _add(
+        self,
+        interface: VirtualInterface,
+        attached: tuple[VirtualInterface, ...],
+        addresses: set[str],
+    ) -> None:
+        if self._logged:
+            self._steps.append((self._remove, interface))
+        self._interfaces[interface.id] = interface
+        self._attached[interface.server_id] = (*attached, interface) if attached else interface
+        addresses.update(interface.addresses)
+        self._macs.add(interface.mac_address)
+
+    def _add_again(self, interface: VirtualInterface) -> None:
+        """Undo a removal."""
+        attached = self._on_server(interface.server_id)
+        self._add(interface, attached, self._addresses.setdefault(interface.network_id, set()))
+        if attached:
+            self._attached[interface.server_id] = tuple(sorted((*attached, interface), key=_number))
+
+    def _hold_constraints(
+        self,
+        interface: VirtualInterface,
+        attached: Sequence[VirtualInterface],
+        addresses: set[str],
+    ) -> None:
+        if attached and any(other.network_id == interface.network_id for other in attached):
+            raise Conflict(f"Instance is already attached to network {interface.network_id}")
+        if interface.mac_address in self._macs or not addresses.isdisjoint(interface.addresses):
+            raise Conflict(f"Address of interface {interface.id} is in use")
+
+    async def drop_interface(self, interface: VirtualInterface) -> None:
+        self._remove(interface)
+
+    def _remove(self, interface: VirtualInterface) -> None:
+        if self._logged:
+            self._steps.append((self._add_again, interface))
+        attached = self._on_server(interface.server_id)
+        left = tuple(other for other in attached if other.id != interface.id)
+        if left:
+            self._attached[interface.server_id] = left[0] if len(left) == 1 else left
+        else:
+            del self._attached[interface.server_id]
+        del self._interfaces[interface.id]
+        self._addresses[interface.network_id].difference_update(interface.addresses)
+        self._macs.discard(interface.mac_address)
+
+    async def on_network(self, network_id: NetworkId) -> int:
+        # Isolated networks give each interface one address, and only they are counted.
+        return len(self._addresses.get(network_id, ()))
+
+    async def address_in_use(self, network_id: NetworkId, address: str) -> bool:
+        return address in self._addresses.get(network_id, ())
+
+    async def mac_in_use(self, mac_address: str) -> bool:
+        return mac_address in self._macs
+
+    async def in_use(self, network_id: NetworkId, address: str, mac_address: str) -> bool:
+        return mac_address in self._macs or address in self._addresses.get(network_id, ())
+
+    async def contents(self) -> Contents:
+        return Contents(
+            tenants=list(self._tenants.values()),
+            users=list(self._tokens.users.values()),
+            tokens=list(self._tokens.tokens.values()),
+            networks=list(self._networks.values()),
+            servers=list(self._servers.values()),
+            touched=dict(self._touched),
+            interfaces=attach_order(list(self._interfaces.values())),
+            sequences={kind: number for kind, number in self._sequences.items() if number},
+        )
