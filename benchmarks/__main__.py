@@ -18,6 +18,7 @@ SUBJECTS = {
     "delays": ("benchmarks.delays", "Injected latency, against a handler that sleeps"),
     "abuse": ("benchmarks.abuse", "Clients that mean no good: memory, and another's p99"),
     "connections": ("benchmarks.connections", "Ten thousand calls under way at once"),
+    "peers": ("benchmarks.peers", "Creates, beside other mocking tools"),
     "start": ("benchmarks.start_cost", "Start, against a bare AppRunner"),
 }
 
