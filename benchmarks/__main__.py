@@ -11,6 +11,7 @@ SUBJECTS = {
     "http": ("benchmarks.http_cost", "HTTP, memory backend, against a bare aiohttp handler"),
     "console": ("benchmarks.console", "HTTP with the console open, against nobody looking"),
     "sqlite": ("benchmarks.sqlite_cost", "SQLite, against one commit per operation"),
+    "postgres": ("benchmarks.postgres_cost", "PostgreSQL with several processes, against one"),
     "faults": ("benchmarks.faults_cost", "Fault decorator where it decides nothing"),
     "autojump": ("benchmarks.autojump", "Time that jumps, by its mark of 50 ms"),
     "scorecard": ("benchmarks.scorecard_cost", "Scoring, against reading the journal"),
