@@ -7,6 +7,7 @@ Source: control API, section 3.3 (docs/control-api.md).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -63,6 +64,18 @@ def without_secrets(world: Mapping[str, Any]) -> Document:
 
 def _open_part(user: Mapping[str, Any]) -> Document:
     return {key: value for key, value in user.items() if key not in _SECRETS}
+
+
+def text_without_secrets(scenario: Scenario) -> str:
+    """Return the text of a scenario; where it gives users secrets, written anew without them."""
+    tenants = scenario.world.get("tenants", ())
+    users = [user for tenant in tenants for user in tenant.get("users", ())]
+    if not any(_SECRETS & user.keys() for user in users):
+        return scenario.text
+    from vifsim.scenario.text import read_text  # noqa: PLC0415 -- few worlds have secrets
+
+    data: Document = read_text(scenario.text, source=scenario.name).data
+    return json.dumps({**data, "world": without_secrets(scenario.world)}, indent=2) + "\n"
 
 
 def with_demo_secrets(world: Mapping[str, Any]) -> Document:

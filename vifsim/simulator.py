@@ -34,7 +34,14 @@ from vifsim.http.serving import Everything, Runner, StampingServer, expect
 from vifsim.journal import DEFAULT_MAX_BYTES, Journal, in_order
 from vifsim.model import DEMO_DOCUMENT
 from vifsim.moments import Moment, Moments, apart
-from vifsim.recording import Recording, added_rules, explained, merged_world, without_secrets
+from vifsim.recording import (
+    Recording,
+    added_rules,
+    explained,
+    merged_world,
+    text_without_secrets,
+    without_secrets,
+)
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.engine import Engine
 from vifsim.scenario.rule import Scenario
@@ -1109,7 +1116,7 @@ class Simulator:
             "scenario": {
                 "name": self.scenario.name,
                 "digest": self.scenario.digest,
-                "text": self.scenario.text,
+                "text": text_without_secrets(self.scenario),
             },
             "clock": self.clock.mode,
             "speed": self.clock.speed,
