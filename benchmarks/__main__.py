@@ -11,7 +11,6 @@ SUBJECTS = {
     "http": ("benchmarks.http_cost", "HTTP, memory backend, against a bare aiohttp handler"),
     "console": ("benchmarks.console", "HTTP with the console open, against nobody looking"),
     "sqlite": ("benchmarks.sqlite_cost", "SQLite, against one commit per operation"),
-    "postgres": ("benchmarks.postgres_cost", "PostgreSQL with several processes, against one"),
     "faults": ("benchmarks.faults_cost", "Fault decorator where it decides nothing"),
     "autojump": ("benchmarks.autojump", "Time that jumps, by its mark of 50 ms"),
     "scorecard": ("benchmarks.scorecard_cost", "Scoring, against reading the journal"),
@@ -21,7 +20,6 @@ SUBJECTS = {
     "connections": ("benchmarks.connections", "Ten thousand calls under way at once"),
     "peers": ("benchmarks.peers", "Creates, beside other mocking tools"),
     "start": ("benchmarks.start_cost", "Start, against a bare AppRunner"),
-    "chaos": ("benchmarks.chaos_cost", "Chaos and hunt, by their marks"),
 }
 
 

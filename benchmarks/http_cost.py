@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Figure, Rounds, cpu_seconds
-from benchmarks.serving import NETWORK, SERVERS, scenario, server_id
+from benchmarks.serving import DELAY, NETWORK, PARKED, SERVERS, delay, scenario, server_id
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -61,14 +61,18 @@ class Subject:
         writer.close()
 
 
+_SCENARIOS = {"vifsim": scenario(), "delayed": delay(DELAY), "parked": delay(PARKED)}
+"""Of our own servers."""
+
+
 @contextmanager
 def serving(*arguments: str) -> Generator[Subject]:
     """Run one of the servers in a process of its own; ours by the command that users type."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        json.dump(scenario(), file)
+        json.dump(_SCENARIOS.get(arguments[0]), file)
         file.flush()
         command = ["-m", "benchmarks.serving", *arguments]
-        if arguments[0] == "vifsim":
+        if arguments[0] in _SCENARIOS:
             command = ["-m", "vifsim", "serve", "--port", "0", "--scenario", file.name]
             command += arguments[1:]
         with _started(command) as subject:

@@ -20,6 +20,8 @@ from vifsim.simulator import Simulator
 SERVERS = 2000
 DELAY = 0.25
 """Seconds that `sleeping` and `delayed` wait before they answer."""
+PARKED = 5.0
+"""Seconds that `parked` waits."""
 NETWORK = "1f7920d3-0e63-4fec-a1cb-f7916671e8eb"
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -45,6 +47,11 @@ def scenario(servers: int = SERVERS) -> dict[str, Any]:
         },
         "rules": [{"match": "delete_network", "first": 1, "status": 503}],
     }
+
+
+def delay(seconds: float) -> dict[str, Any]:
+    """Return a scenario in which every answer is that late."""
+    return {"version": 1, "rules": [{"latency": f"{int(seconds * 1000)}ms"}]}
 
 
 async def bare() -> str:
@@ -109,11 +116,8 @@ async def sleeping(delay: float = DELAY) -> str:
     return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
-async def _ours(name: str, *rest: str) -> str:
-    given: dict[str, Any] = scenario()
-    if name == "delayed":
-        given = {"version": 1, "rules": [{"latency": f"{int(DELAY * 1000)}ms"}]}
-    simulator = Simulator(scenario=given, backend=rest[0] if rest else "memory:")
+async def _ours(*rest: str) -> str:
+    simulator = Simulator(scenario=scenario(), backend=rest[0] if rest else "memory:")
     return (await simulator.start()).url
 
 
@@ -124,7 +128,7 @@ async def main(name: str, *rest: str) -> None:
     elif name == "sleeping":
         url = await sleeping()
     else:
-        url = await _ours(name, *rest)
+        url = await _ours(*rest)
     print(url, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 

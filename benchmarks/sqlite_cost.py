@@ -36,8 +36,7 @@ ROUNDS = 5
 _CREATES = 1500
 
 
-def world_of(servers: int) -> World:
-    """Return a world with that many servers, a large network and no quota."""
+def _world() -> World:
     tenant = TenantId("1")
     return World(
         tenants=(Tenant(id=tenant),),
@@ -45,13 +44,12 @@ def world_of(servers: int) -> World:
         settings=Settings(quotas=Quotas(servers_per_network=None, instances=None, ram=None)),
         networks=(SeedNetwork(label="n", cidr="10.0.0.0/8", tenant=tenant),),
         servers=tuple(
-            SeedServer(name=f"s{number}", tenant=tenant, networks=()) for number in range(servers)
+            SeedServer(name=f"s{number}", tenant=tenant, networks=()) for number in range(_CREATES)
         ),
     )
 
 
-def call_on(server: str) -> Call:
-    """Return a create's call on a server of that world."""
+def _call(server: str) -> Call:
     return Call(
         seq=1,
         id="req-1",
@@ -72,14 +70,14 @@ def call_on(server: str) -> Call:
 async def _through_the_backend(path: Path, waiters: int) -> float:
     """Return creates a second with so many waiters."""
     backend = SqliteBackend(f"sqlite:////{str(path).lstrip('/')}", clock=SimClock())
-    await backend.open(world_of(_CREATES))
+    await backend.open(_world())
     world = (await backend.snapshot())["world"]
     network = NetworkId(world["networks"][0]["id"])
     servers = iter([server["id"] for server in world["servers"]])
 
     async def wait() -> None:
         for server in servers:
-            await backend.create_virtual_interface(call_on(server), ServerId(server), network)
+            await backend.create_virtual_interface(_call(server), ServerId(server), network)
 
     began = time.perf_counter()
     await asyncio.gather(*(wait() for _ in range(waiters)))
@@ -93,7 +91,7 @@ def _one_by_one(path: Path) -> float:
     sqlite_file.is_blank(path)
     with closing(sqlite_file.connect(path)) as connection:
         sqlite_file.prepare_writer(connection, path, blank=True)
-        world = world_of(_CREATES)
+        world = _world()
         rows = WriterRows(connection, world.settings, 0, SimClock())
 
         async def fill(writer: WriterRows) -> None:
@@ -106,7 +104,7 @@ def _one_by_one(path: Path) -> float:
         network = NetworkId(connection.execute(query).fetchone()[0])
         began = time.perf_counter()
         for server in servers:
-            arguments = (call_on(server), ServerId(server), network)
+            arguments = (_call(server), ServerId(server), network)
             (result,) = rows.run_batch([(operations.attach, arguments, {})])
             assert result.error is None
         return _CREATES / (time.perf_counter() - began)
