@@ -9,6 +9,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from vifsim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,8 +30,6 @@ def clouds_yaml(env: Mapping[str, str], ca_file: str | None) -> str:
 
     Source: openstacksdk, "Configuring OpenStack SDK Applications".
     """
-    import yaml  # noqa: PLC0415 -- only who asks for this file needs it
-
     cloud: dict[str, Any] = {
         "auth_type": "v2password",
         "auth": {

@@ -17,11 +17,9 @@ from aiohttp import web
 
 from vifsim import autojump, clients
 from vifsim import backend as backends
-from vifsim import scenario as scenarios
 from vifsim.alongside import OpenJournal, OpenState, at_once
 from vifsim.backend import Change
 from vifsim.clock import SimClock
-from vifsim.demo_world import demo_world
 from vifsim.errors import ControlFault, ScenarioError, UsageError
 from vifsim.exchange import Facts
 from vifsim.facade import AddedRule, Effects, Invariants, Record
@@ -34,18 +32,15 @@ from vifsim.http.serving import Everything, Runner, StampingServer, expect
 from vifsim.journal import DEFAULT_MAX_BYTES, Journal, in_order
 from vifsim.model import DEMO_DOCUMENT
 from vifsim.moments import Moment, Moments, apart
-from vifsim.recording import (
-    Recording,
-    added_rules,
-    explained,
-    merged_world,
-    text_without_secrets,
-    without_secrets,
-)
+from vifsim.recording import Recording, added_rules, explained, merged_world, without_secrets
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.engine import Engine
+from vifsim.scenario.replaying import ReplayingEngine
 from vifsim.scenario.rule import Scenario
+from vifsim.scenario.schema import load_mapping, load_named, load_rule, load_text, merge
+from vifsim.scenario.world_schema import load_world
 from vifsim.seeding import names_of, reading
+from vifsim.together import Outbox, Together
 from vifsim.version import __version__
 
 if TYPE_CHECKING:
@@ -68,7 +63,6 @@ if TYPE_CHECKING:
     from vifsim.scenario.rule import Rule
     from vifsim.scorecard import Run
     from vifsim.sharing import Published
-    from vifsim.together import Together
 
 T = TypeVar("T")
 ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
@@ -95,17 +89,17 @@ def read_scenario(argument: ScenarioArgument) -> Scenario:
         return _read_one(argument)
     if not isinstance(argument, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] -- tests are often untyped
         raise UsageError(f"a scenario is a name, a path or a mapping, not {argument!r}")
-    several = [_read_one(item) for item in argument]
-    return scenarios.merge(several) if several else Scenario(name="none")
+    scenarios = [_read_one(item) for item in argument]
+    return merge(scenarios) if scenarios else Scenario(name="none")
 
 
 def _read_one(source: ScenarioSource) -> Scenario:
     if isinstance(source, Scenario):
         return source
     if isinstance(source, Mapping):
-        return scenarios.load_mapping(source)
+        return load_mapping(source)
     if isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance] -- likewise
-        return scenarios.load_named(os.fspath(source))
+        return load_named(os.fspath(source))
     raise UsageError(f"a scenario is a name, a path or a mapping, not {source!r}")
 
 
@@ -200,8 +194,6 @@ class Simulator:
         """Return what keeps this process in step with others, where the store is shared."""
         if store.sharing is None:
             return None
-        from vifsim.together import Outbox, Together  # noqa: PLC0415 -- only where processes share
-
         return Together(
             store.sharing,
             Outbox(self.clock),
@@ -537,19 +529,11 @@ class Simulator:
             seed = self._given_seed if self._given_seed is not None else scenario.seed
         read, world = self._read or (None, None)
         if world is None or read != scenario.world:
-            document = self._world_document(scenario)
-            world = scenarios.load_world(document, seed or 0) if document else demo_world(seed or 0)
+            world = load_world(self._world_document(scenario), seed or 0)
         elif world.seed != (seed or 0):
             world = replace(world, seed=seed or 0)
         self._read = scenario.world, world
         return world
-
-    def _engine_class(self) -> Callable[..., Engine]:
-        if not self._imposed:
-            return Engine
-        from vifsim.scenario.replaying import ReplayingEngine  # noqa: PLC0415 -- only a replay
-
-        return partial(ReplayingEngine, self._imposed)
 
     def _install(self, state: dict[str, Any] | None = None) -> None:
         """Let the engine of the present rules decide; counts go on where `state` is given."""
@@ -560,7 +544,8 @@ class Simulator:
             for rule in (*documented_rules(settings), *self._added, *scenario.rules)
             if rule.id not in self._removed
         ]
-        self._engine = self._engine_class()(
+        make = partial(ReplayingEngine, self._imposed) if self._imposed else Engine
+        self._engine = make(
             rules,
             scenario.phases,
             seed=self.seed,
@@ -600,7 +585,7 @@ class Simulator:
 
     async def load_text(self, text: str) -> None:
         """Let another scenario hold, from its text; raises as `load`."""
-        await self._take(scenarios.load_text(text, source="scenario"))
+        await self._take(load_text(text, source="scenario"))
 
     async def _take(self, scenario: Scenario) -> None:
         world = self._make_world(scenario, self.seed)
@@ -648,7 +633,7 @@ class Simulator:
         if document is None:
             return
         name, text = document["scenario"]["name"], document["scenario"]["text"]
-        scenario = scenarios.load_text(text, source=name) if text.strip() else Scenario(name=name)
+        scenario = load_text(text, source=name) if text.strip() else Scenario(name=name)
         if scenario.digest != self.scenario.digest:
             self.journal.number_anew()
         self.scenario = replace(scenario, name=name)
@@ -708,7 +693,7 @@ class Simulator:
         """
         taken = {other.id for other in self._rules()}
         phases = [phase.name for phase in self.scenario.phases]
-        made = scenarios.load_rule(
+        made = load_rule(
             rule, existing_ids=taken, phases=phases, numbers_are_seconds=numbers_are_seconds
         )
         self._added.append(made)
@@ -1116,7 +1101,7 @@ class Simulator:
             "scenario": {
                 "name": self.scenario.name,
                 "digest": self.scenario.digest,
-                "text": text_without_secrets(self.scenario),
+                "text": self.scenario.text,
             },
             "clock": self.clock.mode,
             "speed": self.clock.speed,
@@ -1221,7 +1206,8 @@ def create_app(**settings: Any) -> web.Application:
 
 
 def _decorated(inner: Backend, clock: SimClock) -> Faults:
-    made: Faults = backends.decorator()(inner, clock=clock)
+    decorator = backends.points(backends.DECORATORS_GROUP)["faults"]
+    made: Faults = backends.loaded(decorator)(inner, clock=clock)
     return made
 
 
@@ -1283,12 +1269,12 @@ def _read_part(part: Mapping[str, Any]) -> tuple[Scenario, list[Rule]]:
     """
     try:
         text = str(part["text"])
-        scenario = scenarios.load_text(text, source="snapshot") if text else Scenario(name="none")
+        scenario = load_text(text, source="snapshot") if text else Scenario(name="none")
         added: list[Rule] = []
         for source in part["added"]:
             taken = {rule.id for rule in (*added, *scenario.rules)}
             phases = [phase.name for phase in scenario.phases]
-            added.append(scenarios.load_rule(source, existing_ids=taken, phases=phases))
+            added.append(load_rule(source, existing_ids=taken, phases=phases))
     except ScenarioError as exc:
         raise ControlFault(400, "the snapshot's scenario is not sound", exc.problems) from exc
     return scenario, added

@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from vifsim.errors import ApiFault, NoAnswer
 from vifsim.exchange import PASS, Facts, Look, WireClose, WireHang, WireReset, call_key
@@ -24,36 +25,21 @@ from vifsim_backends.passing import PassingBackend
 from vifsim_backends.stale import StaleReads
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
 
     from vifsim.backend import Backend, Change, Snapshot
     from vifsim.clock import Clock
     from vifsim.exchange import Call, Decision
-    from vifsim.model import (
-        Access,
-        CreatedServer,
-        Credentials,
-        InterfaceId,
-        Limits,
-        Network,
-        NetworkId,
-        NewServer,
-        ServerId,
-        ServerQuery,
-        ServerView,
-        Tenant,
-        VirtualInterface,
-        World,
-    )
+    from vifsim.model import Limits, World
     from vifsim.scenario.engine import Engine, State
     from vifsim.sharing import Sharing
 
-    P = ParamSpec("P")
     Operation = Callable[..., Coroutine[Any, Any, Any]]
 T = TypeVar("T")
 
 _FAULTED = [name for name in OPERATIONS if name not in {"unknown", "get_limits"}]
-"""The operations, but the one whose answer needs the engine also where it decides nothing."""
+"""The operations that a `FaultBackend` gets anew with each set of rules: all that need nothing of
+the engine but its decision."""
 
 
 class FaultBackend(PassingBackend):
@@ -97,28 +83,20 @@ class FaultBackend(PassingBackend):
             self._cut_short()
 
     def _cut_short(self) -> None:
-        """Let the calls that no rule is about go straight to the store, and all without rules."""
+        """Let calls go straight to the store as far as no rule is about them."""
         engine = self.engine
-        vars(self).pop("refuse", None)
-        if engine is None:
-            vars(self)["refuse"] = self.inner.refuse
         for name in _FAULTED:
             straight = getattr(self._store, name)
-            vars(self)[name] = straight if engine is None else self._short(name, straight, engine)
+            if engine is not None:
+                straight = self._asking(name, straight, engine)
+            vars(self)[name] = straight
 
-    def _short(self, name: str, straight: Operation, engine: Engine) -> Operation:
-        """Return an operation that asks about a call only where the engine may not know it."""
-        passes, through = engine.passing(name, self.state), getattr(type(self), name)
-
-        def operation(call: Call, *args: Any) -> Coroutine[Any, Any, Any]:
-            n = passes(call)
-            if not n:
-                found: Coroutine[Any, Any, Any] = through(self, call, *args)
-                return found
-            call.outcome.n = n
-            return straight(call, *args)
-
-        return operation
+    def _asking(self, name: str, straight: Operation, engine: Engine) -> Operation:
+        """Return an operation for which the engine is asked, but where it need not be."""
+        through: Operation = partial(self._through, straight)
+        if self.shared is not None:
+            return through  # other processes count, too
+        return engine.shortcut(name, self.state, straight, through)
 
     async def reset(self, world: World) -> None:
         with self._another_world():
@@ -148,20 +126,35 @@ class FaultBackend(PassingBackend):
 
     # ── deciding ──
 
-    async def _through(
-        self,
-        call: Call,
-        operation: Callable[Concatenate[Call, P], Awaitable[T]],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
+    async def refuse(self, call: Call, fault: ApiFault) -> NoReturn:
+        await self._through(self.inner.refuse, call, fault)
+        raise fault
+
+    async def get_limits(self, call: Call) -> Limits:
+        limits: Limits = await self._through(self.inner.get_limits, call)
+        if self._rates is None:
+            return limits
+        state = self.state if self.shared is None else await self.shared.state()
+        rates = self._rates.remaining(call.user or "", self.clock.now(), state)
+        return replace(limits, rates=tuple(rates))
+
+    async def _through(self, operation: Operation, call: Call, *args: Any) -> Any:
+        decision = await self._decision_on(call)
+        if decision is PASS:
+            return await operation(call, *args)
+        if decision.by is None and not decision.delay_after:
+            await self.clock.sleep_until(call.arrived + decision.delay_before)
+            return await operation(call, *args)
+        return await self._obey(decision, call, partial(operation, call, *args))
+
+    async def _decision_on(self, call: Call) -> Decision:
+        """Ask the engine, where there is one, and note what it says."""
         engine = self.engine
         if engine is None:
-            return await operation(call, *args, **kwargs)
-        facts = Facts(call=call)
+            return PASS
+        facts, looks = Facts(call=call), list[Look]()
         if engine.asks_names(call.operation):
             await self._look_up(facts)
-        looks: list[Look] = []
         if self.shared is None:
             decision = engine.decide(facts, self.clock.now(), self.state, looks)
         else:
@@ -170,15 +163,9 @@ class FaultBackend(PassingBackend):
         outcome.n = facts.n
         if looks:
             outcome.looks = tuple(looks)
-        if decision is PASS:
-            return await operation(call, *args, **kwargs)
-        outcome.decision = decision
-
-        async def act() -> T:
-            return await operation(call, *args, **kwargs)
-
-        await self._before(decision, call)
-        return await self._after(decision, call, act)
+        if decision is not PASS:
+            outcome.decision = decision
+        return decision
 
     async def _decide_together(self, shared: Sharing, facts: Facts, looks: list[Look]) -> Decision:
         """Return what the rules say that hold for all processes, by the counts of all."""
@@ -215,13 +202,13 @@ class FaultBackend(PassingBackend):
         facts.network = names.network
         facts.network_label = names.network_label
 
-    async def _before(self, decision: Decision, call: Call) -> None:
+    # ── obeying ──
+
+    async def _obey(self, decision: Decision, call: Call, act: Callable[[], Awaitable[T]]) -> T:
         if decision.delay_before:
             await self.clock.sleep_until(call.arrived + decision.delay_before)
         if decision.at == "before":
             await self._end(decision, call)
-
-    async def _after(self, decision: Decision, call: Call, act: Callable[[], Awaitable[T]]) -> T:
         try:
             result = await self._deliver(decision, act)
         except ApiFault:
@@ -267,91 +254,6 @@ class FaultBackend(PassingBackend):
         if fault is not None:
             raise fault
         return result[0]
-
-    # ── operations ──
-
-    async def refuse(self, call: Call, fault: ApiFault) -> NoReturn:
-        await self._through(call, self.inner.refuse, fault)
-        raise fault
-
-    async def list_versions(self, call: Call) -> None:
-        await self._through(call, self._store.list_versions)
-
-    async def get_version(self, call: Call) -> None:
-        await self._through(call, self._store.get_version)
-
-    async def list_extensions(self, call: Call) -> None:
-        await self._through(call, self._store.list_extensions)
-
-    async def authenticate(self, call: Call, credentials: Credentials) -> Access:
-        return await self._through(call, self._store.authenticate, credentials)
-
-    async def validate_token(self, call: Call, token: str, belongs_to: str | None) -> Access:
-        return await self._through(call, self._store.validate_token, token, belongs_to)
-
-    async def revoke_token(self, call: Call, token: str | None) -> None:
-        await self._through(call, self._store.revoke_token, token)
-
-    async def list_endpoints(self, call: Call, token: str) -> Access:
-        return await self._through(call, self._store.list_endpoints, token)
-
-    async def list_tenants(self, call: Call) -> Sequence[Tenant]:
-        return await self._through(call, self._store.list_tenants)
-
-    async def get_limits(self, call: Call) -> Limits:
-        limits = await self._through(call, self.inner.get_limits)
-        if self._rates is None:
-            return limits
-        state = self.state if self.shared is None else await self.shared.state()
-        rates = self._rates.remaining(call.user or "", self.clock.now(), state)
-        return replace(limits, rates=tuple(rates))
-
-    async def list_servers(self, call: Call, query: ServerQuery) -> Sequence[ServerView]:
-        return await self._through(call, self._store.list_servers, query)
-
-    async def list_servers_detail(self, call: Call, query: ServerQuery) -> Sequence[ServerView]:
-        return await self._through(call, self._store.list_servers_detail, query)
-
-    async def create_server(self, call: Call, new: NewServer) -> CreatedServer:
-        return await self._through(call, self._store.create_server, new)
-
-    async def get_server(self, call: Call, server_id: ServerId) -> ServerView:
-        return await self._through(call, self._store.get_server, server_id)
-
-    async def delete_server(self, call: Call, server_id: ServerId) -> None:
-        await self._through(call, self._store.delete_server, server_id)
-
-    async def list_addresses(self, call: Call, server_id: ServerId) -> Sequence[VirtualInterface]:
-        return await self._through(call, self._store.list_addresses, server_id)
-
-    async def list_networks(self, call: Call) -> Sequence[Network]:
-        return await self._through(call, self._store.list_networks)
-
-    async def create_network(self, call: Call, label: str, cidr: str) -> Network:
-        return await self._through(call, self._store.create_network, label, cidr)
-
-    async def get_network(self, call: Call, network_id: NetworkId) -> Network:
-        return await self._through(call, self._store.get_network, network_id)
-
-    async def delete_network(self, call: Call, network_id: NetworkId) -> None:
-        await self._through(call, self._store.delete_network, network_id)
-
-    async def list_virtual_interfaces(
-        self, call: Call, server_id: ServerId
-    ) -> Sequence[VirtualInterface]:
-        return await self._through(call, self._store.list_virtual_interfaces, server_id)
-
-    async def create_virtual_interface(
-        self, call: Call, server_id: ServerId, network_id: NetworkId
-    ) -> VirtualInterface:
-        return await self._through(
-            call, self._store.create_virtual_interface, server_id, network_id
-        )
-
-    async def delete_virtual_interface(
-        self, call: Call, server_id: ServerId, interface_id: InterfaceId
-    ) -> None:
-        await self._through(call, self._store.delete_virtual_interface, server_id, interface_id)
 
 
 async def _outcome_of(act: Callable[[], Awaitable[T]]) -> tuple[list[T], ApiFault | None]:

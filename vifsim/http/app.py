@@ -17,11 +17,10 @@ from urllib.parse import quote, unquote
 
 from vifsim.errors import BadMethod, ItemNotFound, NotImplementedHere
 from vifsim.http import identity, networks, servers
-from vifsim.http.codec import MALFORMED
 
 if TYPE_CHECKING:
     from vifsim.errors import ApiFault
-    from vifsim.http.codec import Asked, Reply
+    from vifsim.http.codec import Asked, BodySchema, Reply
 
 Handler = Callable[["Asked"], Awaitable["Reply"]]
 ReadQuery = Callable[[Mapping[str, str]], Any]
@@ -42,8 +41,7 @@ class Route:
         template: the bare path; a compute path is served below `/v2/{tenant_id}` as well.
         form: what tells this path from the operation's first one, or "".
         needs_token: whether a call without a good token is refused.
-        takes_body: whether there must be one; `bodies` says how it must look.
-        malformed: what a body that is no JSON object is told.
+        schema: of the body, where one is needed.
         read_query: makes values of the query, where some are known.
         plain_faults: whether the live service's own 403 and 404 of this operation are plain text.
     """
@@ -55,8 +53,7 @@ class Route:
     form: str = ""
     service: Service = "compute"
     needs_token: bool = True
-    takes_body: bool = False
-    malformed: str = MALFORMED
+    schema: type[BodySchema] | None = None
     read_query: ReadQuery | None = None
     plain_faults: bool = False
 
@@ -88,7 +85,7 @@ ROUTES: tuple[Route, ...] = (
         method="POST",
         template=_VIFS,
         handler=networks.create_virtual_interface,
-        takes_body=True,
+        schema=networks.CreateInterfaceSchema,
     ),
     Route(
         operation="delete_virtual_interface",
@@ -107,7 +104,7 @@ ROUTES: tuple[Route, ...] = (
         method="POST",
         template="/os-networksv2",
         handler=networks.create_network,
-        takes_body=True,
+        schema=networks.CreateNetworkSchema,
     ),
     Route(
         operation="get_network",
@@ -141,7 +138,7 @@ ROUTES: tuple[Route, ...] = (
         method="POST",
         template="/servers",
         handler=servers.create_server,
-        takes_body=True,
+        schema=servers.CreateServerSchema,
     ),
     Route(
         operation="get_server",
@@ -189,8 +186,7 @@ ROUTES: tuple[Route, ...] = (
         handler=identity.authenticate,
         service="identity",
         needs_token=False,
-        takes_body=True,
-        malformed=identity.UNPARSABLE,
+        schema=identity.AuthenticateSchema,
     ),
     Route(
         operation="revoke_token",

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from vifsim.errors import UsageError
 from vifsim.http import shapes
 from vifsim.http.app import CHOICES, ROUTES
-from vifsim.http.bodies import SCHEMAS
 from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.control import PREFIX
 from vifsim.scenario.schema import RuleSchema, ScenarioSchema, WorldSchema
@@ -196,8 +195,8 @@ def _add(
     }
     if not route.needs_token:
         operation["security"] = _OPEN
-    if route.takes_body:
-        content = {"application/json": {"schema": SCHEMAS[route.operation]}}
+    if route.schema is not None:
+        content = {"application/json": {"schema": route.schema}}
         operation["requestBody"] = {"required": True, "content": content}
     spec.path(path=path, operations={route.method.lower(): operation})
 
@@ -250,7 +249,7 @@ def _faults(route: Route) -> set[int]:
         found.add(401)
     if route.service == "compute":
         found |= {403, 404}
-    if route.takes_body:
+    if route.schema is not None:
         found.update(_BODY_FAULTS)
     return found
 

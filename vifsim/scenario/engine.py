@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vifsim.draws import draw
 from vifsim.exchange import MOST_KEYS, PASS, Decision, Look, call_key, count_up, forget_half
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from vifsim.model import Settings
     from vifsim.scenario.rule import Phase, Rule, Schedule
 
+T = TypeVar("T")
 State = dict[str, Any]
 """`{"t0", "calls", "arrivals": {call key: n}, "rules": {rule id: what it counted}}`."""
 
@@ -166,27 +167,36 @@ class Engine:
         matching = self._matcher.matching(facts)
         return self._walk(matching, _Walk(facts, now, state, looks)) if matching else PASS
 
-    def passing(self, operation: str | None, state: State) -> Callable[[Call], int]:
-        """Return what counts a call that is known, by its ids alone, to be no rule's business.
+    def shortcut(
+        self,
+        operation: str,
+        state: State,
+        straight: Callable[..., T],
+        through: Callable[..., T],
+    ) -> Callable[..., T]:
+        """Return what sends each call `straight` that is known to be no rule's business.
 
-        It returns which arrival of its key the call is, or 0 where `decide` must be asked: nothing
-        is counted then. It stands on the way of every call, and is made to be quick.
+        Such a call is counted, like any; its ids alone tell it. All others go `through`, to where
+        `decide` is asked. This stands on the way of every call, and is made to be quick.
 
         Args:
-            operation: of all the calls that it is given.
+            operation: of all calls, which come as the first argument.
             state: changed by what counts.
+            straight: takes a call whose outcome knows its `n`.
+            through: takes a call that nobody has counted.
         """
         plan = self._matcher.plan(operation)
         ids, untouched = plan.ids, plan.untouched
         arrivals: dict[str, int] = state["arrivals"]
 
-        def passes(call: Call) -> int:
+        def act(call: Call, *args: Any) -> T:
             if ids(call) not in untouched or state["t0"] is None:
-                return 0
+                return through(call, *args)
             state["calls"] += 1
-            return count_up(arrivals, call_key(call))
+            call.outcome.n = count_up(arrivals, call_key(call))
+            return straight(call, *args)
 
-        return passes
+        return act
 
     # ── telling ──
 
@@ -298,7 +308,9 @@ class Engine:
         making.fired.append(rule.id)
         match rule.fault:
             case Latency(delay=delay):
-                self._delay(rule, walk, sample(delay, self._draw(rule, walk, "latency")))
+                drawn = delay.kind != "constant"
+                u = self._draw(rule, walk, "latency") if drawn else 0.0
+                self._delay(rule, walk, sample(delay, u))
                 return None
             case Capacity():
                 return self._serve(rule, rule.fault, walk, counted)

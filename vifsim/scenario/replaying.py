@@ -8,15 +8,17 @@ Source: scenario format, "The same every time" (docs/scenarios.md).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vifsim.scenario.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vifsim.exchange import Call, Decision, Facts, Look
+    from vifsim.exchange import Decision, Facts, Look
     from vifsim.scenario.engine import State
+
+T = TypeVar("T")
 
 
 class ReplayingEngine(Engine):
@@ -41,9 +43,15 @@ class ReplayingEngine(Engine):
         """Whether there is anything to decide by."""
         return True
 
-    def passing(self, operation: str | None, state: State) -> Callable[[Call], int]:  # noqa: ARG002 -- the engine's interface
-        """Return what counts no call: the recording must be asked about each."""
-        return lambda _: 0
+    def shortcut(
+        self,
+        operation: str,  # noqa: ARG002 -- the engine's interface
+        state: State,  # noqa: ARG002 -- likewise
+        straight: Callable[..., T],  # noqa: ARG002 -- likewise
+        through: Callable[..., T],
+    ) -> Callable[..., T]:
+        """Return `through`: the recording must be asked about every call."""
+        return through
 
     def decide(
         self, facts: Facts, now: float, state: State, looks: list[Look] | None = None
