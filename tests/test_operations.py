@@ -15,7 +15,6 @@ from vifsim.model import PUBLIC, NetworkId, SeedNetwork, Settings
 from vifsim.operations import Numbers
 from vifsim.store import TokenTable
 from vifsim_backends.memory_rows import MemoryRows
-from vifsim_backends.way_back import WayBack
 
 if TYPE_CHECKING:
     from vifsim.operations import Rows
@@ -26,7 +25,7 @@ SLIM = NetworkId("0c000000-0000-4000-8000-000000000007")
 
 @pytest.fixture
 async def rows() -> Rows:
-    rows = MemoryRows(Settings(), 7, SimClock(mode="manual"), TokenTable(), WayBack())
+    rows = MemoryRows(Settings(), 7, SimClock(mode="manual"), TokenTable())
     small = world()
     slim = SeedNetwork(id=SLIM, label="slim", cidr="fd00:2::/126", tenant=ALPHA)
     await seeding.populate(rows, replace(small, networks=(*small.networks, slim)))

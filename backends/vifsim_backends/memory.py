@@ -123,7 +123,9 @@ class MemoryBackend(StoreBackend):
         return await operation(self._rows, *args, **kwargs)
 
     async def _write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await operation(self._rows, *args, **kwargs)
+        value = await operation(self._rows, *args, **kwargs)
+        self._way.trim()
+        return value
 
 
 def _place(moment: object) -> Place:

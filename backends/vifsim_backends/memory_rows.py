@@ -15,6 +15,7 @@ from vifsim.cloud import attach_order, flavor_ram
 from vifsim.errors import Conflict
 from vifsim.operations import Contents, Rows, Site, effect_on
 from vifsim_backends.row_values import TOMBSTONES
+from vifsim_backends.way_back import WayBack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     )
     from vifsim.operations import Thing
     from vifsim.store import TokenTable
-    from vifsim_backends.way_back import Place, WayBack
+    from vifsim_backends.way_back import Place
 
 Step = tuple[Any, ...]
 """A method of the rows that undoes a write, and its arguments."""
@@ -57,14 +58,14 @@ class MemoryRows(Rows):
         seed: int,
         clock: Clock,
         tokens: TokenTable,
-        way: WayBack[Step],
+        way: WayBack[Step] | None = None,
     ) -> None:
         self.settings = settings
         self.seed = seed
         self.clock = clock
         self._tokens = tokens
-        self._way = way
-        self._steps = way.steps
+        self._way = way or WayBack[Step]()
+        self._steps = self._way.steps
         self._logged = False
         self._sequences: dict[str, int] = {}
         self._tenants: dict[TenantId, Tenant] = {}

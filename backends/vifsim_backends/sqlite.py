@@ -25,7 +25,7 @@ from vifsim.model import Settings, Token
 from vifsim.operations import effect_on
 from vifsim.store import StoreBackend, TokenTable
 from vifsim_backends import sqlite_file
-from vifsim_backends.sqlite_rows import Result, SqliteRows, stored_settings
+from vifsim_backends.sqlite_rows import Result, SqliteRows, identities, stored_settings
 from vifsim_backends.sqlite_writer import WriterRows
 from vifsim_backends.way_back import Place
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from vifsim.backend import Snapshot
     from vifsim.clock import Clock
-    from vifsim.model import Identity, User, World
+    from vifsim.model import Identity, World
     from vifsim.operations import Contents, Rows
     from vifsim.store import Operation
     from vifsim_backends.sqlite_rows import Change, Work
@@ -248,7 +248,7 @@ class SqliteBackend(StoreBackend):
         return lane
 
     async def _load_tokens(self) -> None:
-        users, tokens = await self._read(_identities)
+        users, tokens = await self._read(identities)
         for change in (None, *users, *tokens):
             self._remember(change)
 
@@ -383,7 +383,3 @@ class SqliteBackend(StoreBackend):
 def _place(moment: object) -> Place:
     assert isinstance(moment, Place)  # noqa: S101 -- `moment` gives no other
     return moment
-
-
-async def _identities(rows: Rows) -> tuple[Sequence[User], Sequence[Token]]:
-    return (await rows.contents()).users, await rows.tokens(None)

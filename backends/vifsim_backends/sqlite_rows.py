@@ -183,6 +183,10 @@ class SqliteRows(Rows):
         row = self._one(sql.SELECT_USER, name)
         return None if row is None else user_of(row)
 
+    def users(self) -> list[User]:
+        """Return all users."""
+        return [user_of(row) for row in self._execute(sql.SELECT_USERS)]
+
     async def put_user(self, user: User) -> None:
         self._put(sql.UPSERT_USER, user_values(user), f"User {user.name} contradicts what exists")
         self._changes.append(user)
@@ -311,7 +315,7 @@ class SqliteRows(Rows):
         select = self._execute
         return Contents(
             tenants=[tenant_of(row) for row in select(sql.SELECT_TENANTS)],
-            users=[user_of(row) for row in select(sql.SELECT_USERS)],
+            users=self.users(),
             tokens=[token_of(row) for row in select(sql.SELECT_TOKENS)],
             networks=[network_of(row) for row in select(sql.SELECT_NETWORKS)],
             servers=[server_of(row) for row in select(sql.SELECT_SERVERS)],
@@ -331,6 +335,12 @@ class SqliteRows(Rows):
             self._execute(statement, values)
         except sqlite3.IntegrityError as exc:
             raise Conflict(problem) from exc
+
+
+async def identities(rows: Rows) -> tuple[Sequence[User], Sequence[Token]]:
+    """Return what the table of tokens is made of."""
+    assert isinstance(rows, SqliteRows)  # noqa: S101 -- this store runs operations over no other
+    return rows.users(), await rows.tokens(None)
 
 
 def stored_settings(connection: sqlite3.Connection) -> tuple[Settings, int] | None:

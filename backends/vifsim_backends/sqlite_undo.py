@@ -94,6 +94,7 @@ class UndoLog:
             self._way.cut()
             self._cut = False
         self._way.steps.extend(self._pending)
+        self._way.trim()
         self._pending.clear()
 
     def back_to(self, place: Place) -> list[Entry]:

@@ -394,7 +394,7 @@ class WriterRows(SqliteRows):
         """
         way = self.log.back_to(place)
         self._set_rows(way)
-        self._changes += [None, *(await self.contents()).users, *await self.tokens(None)]
+        self._changes += [None, *self.users(), *await self.tokens(None)]
 
     async def contents_at(self, place: Place) -> tuple[Contents, Settings]:
         """Return everything, and how the cloud behaved, as at a place of the log.

@@ -43,11 +43,14 @@ class WayBack(Generic[S]):
 
     @property
     def place(self) -> Place:
-        """Where the log ends now; what is more than the log keeps is forgotten here."""
-        if len(self.steps) > 2 * MOST:
+        """Where the log ends now."""
+        return Place(self._gone + len(self.steps))
+
+    def trim(self) -> None:
+        """Forget what is more than the log keeps; to be called after each write."""
+        if len(self.steps) > MOST * 1.1:
             self._gone += len(self.steps) - MOST
             del self.steps[:-MOST]
-        return Place(self._gone + len(self.steps))
 
     def cut(self) -> None:
         """Let nothing lead back beyond here."""

@@ -41,7 +41,6 @@ async def test_a_large_world_is_as_it_was_made_after_a_reset(
     for _ in range(3):
         for _ in range(happened):
             await boot(backend, networks=(BLUE,))
-        backend.mark()
         await backend.configure(Settings(region="ORD"))
 
         await backend.reset(made)

@@ -231,7 +231,7 @@ async def test_nothing_leads_back_beyond_a_reset(tmp_path: Path, clock: SimClock
 async def test_what_leads_back_is_bounded(
     tmp_path: Path, clock: SimClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vifsim_backends.way_back.MOST", 6)
+    monkeypatch.setattr("vifsim_backends.way_back.MOST", 12)
     backend = in_folder(tmp_path, clock)
     await backend.open(world())
     moments = [backend.moment()]
