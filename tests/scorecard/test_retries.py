@@ -127,6 +127,35 @@ def test_another_process_cannot_know_what_this_one_was_told(tape: Tape) -> None:
     assert tape.verdict("R01") == "pass"
 
 
+def test_threads_that_begin_together_are_not_the_one_that_was_told_to_wait(tape: Tape) -> None:
+    tape.call(LIST, 413, at=0.0, took=0.02, retry_after=2.0, conn=1)
+    tape.call(LIST, at=0.01, took=0.02, conn=2)
+    tape.call(LIST, at=0.04, took=0.002, conn=3)
+    tape.call(LIST, at=2.1, conn=4)
+
+    assert tape.verdict("R01") == "not_exercised"
+    assert "1 or more actors" in tape.rule("R01")["reason"]
+
+
+def test_a_thread_with_a_connection_of_its_own_is_told_from_one_that_comes_later(
+    tape: Tape,
+) -> None:
+    tape.call(ATTACH, 413, at=0.0, retry_after=3.0, conn=1)
+    tape.call(ATTACH, 409, at=1.5, conn=2)
+    tape.call(LIST, at=3.1, conn=1)
+
+    assert tape.verdict("R01") == "not_exercised"
+
+
+def test_threads_that_never_wait_as_told_fail_all_the_same(tape: Tape) -> None:
+    for wave in range(4):
+        for actor in range(3):
+            moment = 0.6 * wave + 0.005 * actor
+            tape.call(LIST, 413, at=moment, took=0.02, retry_after=2.0, conn=3 * wave + actor)
+
+    assert tape.verdict("R01") == "fail"
+
+
 def test_documented_limits_are_a_users(tape: Tape) -> None:
     tape.call(ATTACH, 413, retry_after=30.0, by="documented-6", fault=413)
     tape.call(ATTACH, server="web-2", made="i1", by="documented-6")
@@ -264,6 +293,13 @@ def test_a_client_that_had_long_given_up_when_it_was_ended_passes(tape: Tape) ->
     assert tape.verdict("R03") == "pass"
 
 
+def test_a_crowd_that_asks_once_each_is_no_endless_retry(tape: Tape) -> None:
+    for number in range(60):
+        tape.call(LIST, 503, at=0.008 * number, took=0.02, conn=number)
+
+    assert tape.verdict("R03") == "not_exercised"
+
+
 def test_a_short_silence_before_a_client_is_ended_is_no_giving_up(tape: Tape) -> None:
     tape.client = {"exit_code": None, "ended": "time_limit", "at": 3.1}
     tape.refused(5, waits=(0.003,) * 4)
@@ -334,6 +370,20 @@ def test_one_immediate_retry_is_allowed_two_are_not(
     tape.refused(3, waits=waits)
 
     assert tape.verdict("R04") == verdict
+
+
+def test_threads_that_begin_one_after_another_are_no_hot_loop(tape: Tape) -> None:
+    for number in range(9):
+        tape.call(LIST, 503, at=0.008 * number, took=0.02, conn=number)
+
+    assert tape.verdict("R04") == "not_exercised"
+
+
+def test_threads_in_a_hot_loop_are(tape: Tape) -> None:
+    for number in range(200):
+        tape.call(LIST, 503, at=0.008 * number, took=0.012, conn=number)
+
+    assert tape.verdict("R04") == "fail"
 
 
 def test_one_wait_says_nothing_of_a_hot_loop(tape: Tape) -> None:

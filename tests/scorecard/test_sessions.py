@@ -58,6 +58,34 @@ def test_a_client_ended_while_it_waited_is_judged_by_how_long_it_had(
     assert tape.verdict("R11") == verdict
 
 
+@pytest.mark.parametrize(
+    ("exit_code", "verdict"),
+    [(1, "pass"), (0, "not_exercised"), (124, "not_exercised"), (137, "not_exercised")],
+)
+def test_a_client_that_ends_with_an_error_of_its_own_had_left_the_call(
+    tape: Tape, exit_code: int, verdict: str
+) -> None:
+    tape.client = {"exit_code": exit_code, "ended": "by_itself", "at": None}
+    hang(tape, 5.0, "client_gone")
+
+    assert tape.verdict("R11") == verdict
+
+
+def test_what_one_of_several_clients_ended_with_says_nothing_of_the_others(tape: Tape) -> None:
+    tape.client = {"exit_code": 1, "ended": "by_itself", "at": None}
+    tape.call(LIST, bearer="t2", conn=2)
+    hang(tape, 5.0, "client_gone")
+
+    assert tape.verdict("R11") == "not_exercised"
+
+
+def test_a_client_that_asks_again_and_is_done_at_once_had_left_the_call(tape: Tape) -> None:
+    hang(tape, 10.0, "client_gone")
+    tape.call(LIST, after=0.005)
+
+    assert tape.verdict("R11") == "pass"
+
+
 def test_a_drip_needs_a_total_time_out(tape: Tape) -> None:
     tape.call(LIST, took=61.0, wire="drip", by="drip")
 
@@ -92,6 +120,13 @@ def test_a_client_that_ends_while_it_waits_has_no_short_time_out(tape: Tape) -> 
     tape.call("get_server", None, delay=3.0, took=1.0, outcome="client_gone")
 
     assert tape.verdict("R12") == "not_exercised"
+
+
+def test_a_client_that_fails_because_of_its_short_time_out_has_one(tape: Tape) -> None:
+    tape.client = {"exit_code": 1, "ended": "by_itself", "at": None}
+    tape.call("get_server", None, delay=3.0, took=1.0, outcome="client_gone")
+
+    assert tape.verdict("R12") == "fail"
 
 
 def test_a_call_that_is_cancelled_with_another_has_no_short_time_out(tape: Tape) -> None:

@@ -40,7 +40,7 @@ _HERD = 10
 _FLOOD_BYTES = 1_000_000
 """Output beyond which a client is said to flood it."""
 EXERCISED_BY: Mapping[str, tuple[str, str]] = {
-    "retry_after_honoured": ("rate-limited", ""),
+    "retry_after_honoured": ("told-to-wait", ""),
     "transient_retried": ("flaky-create", ""),
     "retries_capped": ("endless-outage", ""),
     "no_hot_retry": ("endless-outage", ""),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MATRIX = (
     "rate-limited",
+    "told-to-wait",
     "flaky-create",
     "lost-create",
     "lost-delete",

@@ -85,7 +85,9 @@ def _told_step(traffic: Traffic, chain: Chain, x: Attempt, y: Attempt) -> Iterat
         [x.seq, y.seq], told=told, waited=waited, tolerance=eps, fault=first_fault([x])
     )
     earliest, latest = chain.may_return.get(y.seq, (x.ended + told, x.ended + told))
-    if y.arrived < earliest - eps:
+    if y.arrived < earliest - eps and traffic.may_be_first(x, y):
+        yield unclear(SEVERAL_ACTORS, proof)
+    elif y.arrived < earliest - eps:
         yield failed(f"told to wait {told:.3g} s, came back after {waited:.3f} s", proof)
     elif y.arrived < latest - eps:
         yield unclear("inconclusive: the request may be that of an actor told another time", proof)
@@ -283,6 +285,9 @@ def _capped(traffic: Traffic, chain: Chain, failures: list[Attempt], most: int) 
         return unclear(SEVERAL_ACTORS, proof)
     if chain.polling:
         return unclear("inconclusive: polled at the same pace when all is well", proof)
+    others = sum(traffic.may_be_first(x, y) for x, y in chain.steps) if number > most else 0
+    if number > most >= number - others:
+        return unclear(SEVERAL_ACTORS, proof)
     if number > most:
         killed = ", until the client was ended" if _at_it_when_ended(traffic, chain) else ""
         return failed(f"{number} failed attempts in a row in {span:.1f} s{killed}", proof)
@@ -315,7 +320,11 @@ def no_hot_retry(traffic: Traffic) -> Iterator[Finding]:
         waits = retry_waits(chain)
         if len(waits) < 2:
             continue
-        hot = [seconds for seconds in waits if seconds < IMMEDIATE]
+        hot = [
+            (x, y)
+            for x, y in chain.own_steps
+            if x.transient and x.retry_after is None and wait(x, y) < IMMEDIATE
+        ]
         proof = evidence(
             seqs(chain.attempts),
             waits=waits[:50],
@@ -323,13 +332,18 @@ def no_hot_retry(traffic: Traffic) -> Iterator[Finding]:
             tolerance=0.0,
             fault=first_fault(chain.attempts),
         )
-        if chain.unclear:
+        if chain.unclear or (len(hot) >= 2 and _may_be_crowd(traffic, hot)):
             yield unclear(SEVERAL_ACTORS, proof)
         elif len(hot) >= 2:
             yield failed(f"{len(hot)} retries in one chain came after less than 50 ms", proof)
         else:
             note = " (one at once, which is good practice)" if hot else ""
             yield passed(f"waited before {len(waits) - len(hot)} retries{note}", proof)
+
+
+def _may_be_crowd(traffic: Traffic, hot: Sequence[tuple[Attempt, Attempt]]) -> bool:
+    """Return whether all but one hot retry may be first tries of other actors."""
+    return sum(not traffic.may_be_first(x, y) for x, y in hot) < 2
 
 
 # ── R05 backoff_grows ────────────────────────────────────────────────────────────────────────────

@@ -39,6 +39,12 @@ LIST = "list_virtual_interfaces"
 _SERVER_READS = frozenset({LIST, "get_server", "list_addresses"})
 _ALL_READS = frozenset({"list_servers", "list_servers_detail"})
 _KILLED = 0.5
+_START = 1.0
+"""Seconds within which clients that work side by side are taken to have begun."""
+
+_WATCHDOG = 124
+"""From this exit code on somebody else ended the client: timeout(1), or a signal by way of a shell.
+"""
 
 
 class Index:
@@ -134,9 +140,24 @@ class Traffic:
         return self.killed or self.still_running
 
     def ended_with_client(self, attempt: Attempt) -> bool:
-        """Whether an attempt was cut because the client itself ended."""
+        """Whether an attempt was cut because the client itself ended, as far as can be told.
+
+        A client of one thread that asked something else afterwards, or ended with an error of its
+        own, had given up the attempt before.
+        """
         gone = attempt.outcome == "client_gone" and self.run.client is not None
-        return gone and attempt.ended >= self.end - _KILLED
+        if not gone or attempt.ended < self.end - _KILLED:
+            return False
+        if attempt.token in self.parallel_tokens:
+            return True
+        went_on = any(y.token == attempt.token for y in self.everything.after(attempt))
+        return not went_on and not self._failed_alone
+
+    @property
+    def _failed_alone(self) -> bool:
+        """Whether there was one client, by its tokens, and it ended with an error of its own."""
+        alone = len(self.by_token) <= 1 + len(self.logins)
+        return alone and not self.killed and 0 < (self.exit_code or 0) < _WATCHDOG
 
     # ── chains and indexes ──
 
@@ -225,6 +246,29 @@ class Traffic:
         index = self.reads.get(x.server or "")
         found = [] if index is None else list(index.after(x, y.arrived))
         return found or list(self.wide_reads.after(x, y.arrived))
+
+    def may_be_first(self, x: Attempt, y: Attempt) -> bool:
+        """Whether what looks like the repeat of `x` may be the first try of another actor.
+
+        It may where the connection of `x` is used again later, as its own actor does, and while
+        actors that overlap begin.
+        """
+        if x.conn == y.conn:
+            return False
+        began = self._first_asked[x.method, x.path, x.digest]
+        side_by_side = x.server in self.parallel_servers or x.token in self.parallel_tokens
+        return self._last_used[x.conn] > y.arrived or (side_by_side and y.arrived - began <= _START)
+
+    @cached_property
+    def _last_used(self) -> Mapping[int, float]:
+        return {attempt.conn: attempt.arrived for attempt in self.asked}
+
+    @cached_property
+    def _first_asked(self) -> Mapping[tuple[str, str, str | None], float]:
+        found: dict[tuple[str, str, str | None], float] = {}
+        for x in self.asked:
+            found.setdefault((x.method, x.path, x.digest), x.arrived)
+        return found
 
     def same_actor(self, x: Attempt, y: Attempt) -> bool:
         """Whether two attempts with these tokens can be one actor's."""
