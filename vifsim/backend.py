@@ -143,10 +143,6 @@ class Backend(ABC):
             ControlFault: 400 or 404, the change or what it names does not exist.
         """
 
-    def mark(self) -> object:
-        """Return what is equal at two moments between which nothing was written."""
-        return None
-
     def moment(self) -> Sized | None:
         """Return the store as it is now, for `go_back` alone; None where that is not possible.
 

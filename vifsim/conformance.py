@@ -1234,19 +1234,6 @@ class BackendConformance(ABC):
         assert backend.settings.region == "ORD"
         assert (await attach(backend)).network_id == BLUE
 
-    async def test_moments_are_equal_where_nothing_was_written_between(
-        self, backend: Backend
-    ) -> None:
-        _needs_moments(backend)
-        mark = backend.mark()
-        await attached(backend)
-        unchanged = backend.mark()
-
-        await attach(backend)
-
-        assert unchanged == mark
-        assert backend.mark() != mark
-
     async def test_settings_hold_from_the_call_on_and_change_nothing_else(
         self, backend: Backend
     ) -> None:

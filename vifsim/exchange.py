@@ -7,10 +7,14 @@ store at its commit, the answer and the end by `edge`.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
+
+from vifsim.errors import ControlFault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -301,6 +305,44 @@ def count_up(counts: dict[str, int], key: str) -> int:
     if len(counts) > MOST_KEYS:
         forget_half(counts)
     return number
+
+
+_MOST_LOGGED = 20_000
+
+
+class Arrivals(dict[str, int]):
+    """How many calls of each call key have arrived, and which came last.
+
+    Attributes:
+        total: how many calls were counted here.
+    """
+
+    __slots__ = ("_last", "total")
+
+    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
+        super().__init__(counts or {})
+        self.total = 0
+        self._last: deque[str] = deque(maxlen=_MOST_LOGGED)
+
+    def count(self, key: str) -> int:
+        """Count one more call, and return how many of its key there are."""
+        self.total += 1
+        self._last.append(key)
+        return count_up(self, key)
+
+    def before(self, total: int) -> dict[str, int]:
+        """Return the counts of when so many calls had been counted.
+
+        Raises:
+            ControlFault: 409, that was too long ago.
+        """
+        back = self.total - total
+        counts = dict(self)
+        for key in islice(reversed(self._last), back):
+            counts[key] = counts.get(key, 0) - 1
+        if back > len(self._last) or min(counts.values(), default=0) < 0:
+            raise ControlFault(409, "too many calls have arrived since to count back to then")
+        return {key: number for key, number in counts.items() if number}
 
 
 def forget_half(counts: dict[str, Any]) -> None:

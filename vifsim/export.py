@@ -36,7 +36,7 @@ def exported(
 def _scenario(
     name: str, entry: Mapping[str, Any], moment: Moment, world: Mapping[str, Any], seed: int
 ) -> str:
-    given = _given(moment.scenario.text)
+    given = _given(moment.frame.scenario.text)
     own: dict[str, Any] = given.get("world") or {}
     shown = {key: own[key] for key in ("settings", "tenants") if key in own}
     document: dict[str, Any] = {
@@ -50,8 +50,8 @@ def _scenario(
     counted: Mapping[str, Mapping[str, Any]] = moment.state.get("rules", {})
     rules = [
         _left_of(dict(rule.source), counted.get(rule.id, {}))
-        for rule in (*moment.added, *moment.scenario.rules)
-        if rule.id not in moment.removed
+        for rule in (*moment.frame.added, *moment.frame.scenario.rules)
+        if rule.id not in moment.frame.removed
     ]
     document["rules"] = [rule for rule in rules if rule is not None]
     if not document["rules"]:
@@ -91,7 +91,7 @@ def _count_on(rule: dict[str, Any], seen: int) -> None:
 def _remarks(moment: Moment) -> str:
     lines = ["# Tokens, and what a limit or a rule `per` something has counted, begin anew."]
     start = moment.state.get("t0")
-    if moment.scenario.phases and start is not None:
+    if moment.frame.scenario.phases and start is not None:
         at = float(moment.state["at"]) - float(start)
         lines.append(f"# Scenario time begins at 0s again; it was {at:.3f}s.")
     return "".join(f"{line}\n" for line in lines)

@@ -1,18 +1,19 @@
 """The moments that one can go back to: what there was before each call.
 
-The house rule: a small world's moments are all kept, up to a thousand; a large one's cost a small,
-fixed share of the time, and who asks for one that is not kept is told so. Moments are taken between
-two calls, never awaited.
+A moment is a place in the store's own log and one in the log of arrivals, so that keeping it costs
+next to nothing. What rules have counted is copied, and again only when one of them has counted.
+
+The house rule: the moments before the last thousand calls are kept; where copying what rules have
+counted takes long, it costs a small, fixed share of the time, and who asks for a moment that is not
+kept is told so. Moments are taken between two calls, never awaited.
 
 Source: control API, section 2, `rewind` (docs/control-api.md).
 """
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -22,42 +23,60 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vifsim.clock import Clock
-    from vifsim.exchange import Call
+    from vifsim.exchange import Arrivals, Call
     from vifsim.scenario.rule import Rule, Scenario
 
-T = TypeVar("T", bound=Sized)
+T = TypeVar("T")
 
 _MOST = 1000
-_MOST_THINGS = 50_000
-"""Things in all moments together: about 8 MB, which Python's garbage collector walks through."""
-_SMALL = 500
-"""Things up to which each moment is kept: copying them costs some ten microseconds."""
 _SHARE = 400
-"""Times that it took to keep a large moment which pass before the next is kept.
+"""Times that it took to copy what rules have counted which pass before it is copied again.
 
-Letting go of moments and walking through them costs a multiple of copying, which alone is measured:
-with 40, creates in a world of 2,000 servers took a fifth more.
+Letting go of copies and walking through them costs a multiple of copying, which alone is measured:
+with 40, creates under rules that count by server took a fifth more.
 """
+_FREE = 50e-6
+"""Seconds that copying may take each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """What there was: the store, the rules and what they had counted, and the date.
+class Frame:
+    """What many moments have in common: the rules, and what they had counted.
 
-    `state` is an engine's, with `at`, the clock's seconds that its times are counted by; `epoch`
-    the simulated date in seconds.
+    `counted` is an engine's state without its arrivals.
     """
 
-    store: Sized
     scenario: Scenario
     added: tuple[Rule, ...]
     removed: frozenset[str]
-    state: Mapping[str, Any]
+    counted: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Moment:
+    """What there was at `at`, the clock's seconds.
+
+    `store` is a backend's own moment; `calls` and `arrived` how many calls had been counted, and
+    logged by `arrivals`; `epoch` the simulated date in seconds.
+    """
+
+    store: object
+    frame: Frame
+    calls: int
+    arrivals: Arrivals
+    arrived: int
+    at: float
     epoch: float
 
-    def __len__(self) -> int:
-        """How many things it took to keep."""
-        return len(self.store) + len(self.state.get("arrivals", ()))
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """An engine's state, with `at`, the clock's seconds that its times are counted by.
+
+        Raises:
+            ControlFault: 409, more calls have arrived since than the log holds.
+        """
+        arrivals = self.arrivals.before(self.arrived)
+        return {**self.frame.counted, "calls": self.calls, "arrivals": arrivals, "at": self.at}
 
 
 def apart(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,52 +90,61 @@ def _apart(value: Any) -> Any:
     return [*value] if isinstance(value, list) else value
 
 
+class Frames:
+    """The frame of now, made anew only where something in it has changed.
+
+    Args:
+        clock: what it costs is measured by.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._of: tuple[object, ...] = ()
+        self._frame: Frame | None = None
+        self._free_from = 0.0
+
+    def get(
+        self, state: Mapping[str, Any], rules: object, make: Callable[[], Frame]
+    ) -> Frame | None:
+        """Return the frame, or None where it cannot be made anew as yet.
+
+        Args:
+            state: of an engine.
+            rules: what is another object when the rules are others.
+            make: returns the frame with a copy of `state`.
+        """
+        version = rules, state["t0"], state.get("walks")
+        if version == self._of and self._frame is not None:
+            return self._frame
+        began = self._clock.real()
+        if began < self._free_from:
+            return None
+        self._frame, self._of = make(), version
+        end = self._clock.real()
+        self._free_from = end + (end - began) * _SHARE if end - began > _FREE else end
+        return self._frame
+
+
 class Moments(Generic[T]):
     """Keeps what there was before the last thousand calls.
 
     Args:
-        take: returns the moment, or None where it cannot be kept.
-        mark: returns what is equal for two moments between which nothing changed.
-        clock: what it costs is measured by.
+        take: returns the moment at a time on the clock, or None where it cannot be kept.
+        clock: see `Frames`.
+
+    Attributes:
+        frames: that moments have in common.
     """
 
-    def __init__(
-        self, take: Callable[[], T | None], mark: Callable[[], object], clock: Clock
-    ) -> None:
+    def __init__(self, take: Callable[[float], T | None], clock: Clock) -> None:
+        self.frames = Frames(clock)
         self._take = take
-        self._mark = mark
-        self._clock = clock
-        self._last: object = None
-        self._free_from = 0.0
-        self._things = 0
-        self._kept: deque[tuple[int, T | None]] = deque()
+        self._kept: deque[tuple[int, T | None]] = deque(maxlen=_MOST)
 
     def on_call(self, call: Call) -> None:
         """Keep the moment before a call that arrives; a listener of the journal."""
-        if call.outcome.ending is not None:
-            return
-        mark = self._mark()
-        if self._kept and mark == self._last and self._kept[-1][1] is not None:
-            return  # nothing has changed since
-        began = self._clock.real()
-        if began < self._free_from:
-            if self._kept and self._kept[-1][1] is not None:
-                self._kept.append((call.seq, None))
-            return
-        moment = self._take()
-        self._last = mark
-        self._keep(call.seq, moment)
-        if moment is not None and len(moment) > _SMALL:
-            end = self._clock.real()
-            fits = len(moment) <= _MOST_THINGS
-            self._free_from = end + (end - began) * _SHARE if fits else math.inf
-
-    def _keep(self, seq: int, moment: T | None) -> None:
-        self._kept.append((seq, moment))
-        self._things += 0 if moment is None else len(moment)
-        while len(self._kept) > _MOST or self._things > _MOST_THINGS:
-            _, gone = self._kept.popleft()
-            self._things -= 0 if gone is None else len(gone)
+        if call.outcome.ending is None:
+            self._kept.append((call.seq, self._take(call.arrived)))
 
     def before(self, seq: int) -> T:
         """Return what there was before the call with this `seq`.
@@ -135,6 +163,3 @@ class Moments(Generic[T]):
     def clear(self) -> None:
         """Forget all moments."""
         self._kept.clear()
-        self._things = 0
-        self._last = None
-        self._free_from = 0.0

@@ -31,10 +31,10 @@ from vifsim.http.listener import Listener
 from vifsim.http.serving import Everything, Runner, StampingServer, expect
 from vifsim.journal import DEFAULT_MAX_BYTES, Journal, in_order
 from vifsim.model import DEMO_DOCUMENT
-from vifsim.moments import Moment, Moments, apart
+from vifsim.moments import Frame, Moment, Moments, apart
 from vifsim.recording import Recording, added_rules, explained, merged_world, without_secrets
 from vifsim.scenario.documented import documented_rules
-from vifsim.scenario.engine import Engine
+from vifsim.scenario.engine import Engine, arrivals_of
 from vifsim.scenario.replaying import ReplayingEngine
 from vifsim.scenario.rule import Scenario
 from vifsim.scenario.schema import load_mapping, load_named, load_rule, load_text, merge
@@ -179,7 +179,7 @@ class Simulator:
         self._fresh: set[str] = set()
         self._imposed: Mapping[Place, Decision] = {}
         self._engine: Engine | None = None
-        self._moments: Moments[Moment] = Moments(self._moment, self._mark, self.clock)
+        self._moments: Moments[Moment] = Moments(self._moment, self.clock)
         self._own_journal.listeners.append(self._moments.on_call)
         self._control = Control(self, access or Access())
         self._place, self._tls = (host, port, reuse_port), tls
@@ -555,8 +555,9 @@ class Simulator:
         )
         if self.clock.is_virtual:
             self._engine.retry_after_form = "seconds"
-        fresh = self._engine.new_state(self.clock.now())
-        self.faults.use(self._engine, fresh if state is None else state)
+        if state is None:
+            state = self._engine.new_state(self.clock.now())
+        self.faults.use(self._engine, state)
 
     def impose(
         self, decisions: Mapping[Place, Decision], added: Sequence[Rule], removed: Collection[str]
@@ -909,20 +910,27 @@ class Simulator:
 
     # ── going back ──
 
-    def _mark(self) -> object:
-        return self.backend.mark(), self.faults.state.get("calls"), id(self._engine)
-
-    def _moment(self) -> Moment | None:
+    def _moment(self, at: float) -> Moment | None:
         store = self.backend.moment()
-        if store is None:
+        state = self.faults.state
+        frame = self._moments.frames.get(state, self._engine, self._frame)
+        if store is None or frame is None:
             return None
-        return Moment(
-            store=store,
+        arrivals = arrivals_of(state)
+        epoch = self.clock.epoch(at)
+        return Moment(store, frame, state["calls"], arrivals, arrivals.total, at, epoch)
+
+    def _frame(self) -> Frame:
+        counted = {
+            key: value
+            for key, value in self.faults.state.items()
+            if key not in {"calls", "arrivals"}
+        }
+        return Frame(
             scenario=self.scenario,
             added=tuple(self._added),
             removed=frozenset(self._removed),
-            state={**apart(self.faults.state), "at": self.clock.now()},
-            epoch=self.clock.epoch(),
+            counted=apart(counted),
         )
 
     def _moment_before(self, seq: int) -> Moment:
@@ -941,11 +949,13 @@ class Simulator:
             ControlFault: 404, no such entry; 409, that moment is not kept.
         """
         moment = self._moment_before(before)
+        state = _moved(moment.state, self.clock.now())
         await self.backend.go_back(moment.store)
         self.clock.shift_to_offset(moment.epoch - self.clock.wall())
-        self.scenario = moment.scenario
-        self._added, self._removed = list(moment.added), set(moment.removed)
-        self._install(_moved(moment.state, self.clock.now()))
+        frame = moment.frame
+        self.scenario = frame.scenario
+        self._added, self._removed = list(frame.added), set(frame.removed)
+        self._install(state)
         await self.learn_names()
         await self._keep()
         self._changed("clock", "scenario", "state")

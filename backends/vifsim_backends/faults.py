@@ -73,13 +73,13 @@ class FaultBackend(PassingBackend):
 
     def use(self, engine: Engine, state: State) -> None:
         """Let an engine decide from now on."""
-        was_short = self.engine is None
+        had_none = self.engine is None
         self.engine = engine if engine.decides else None
         self._rates = engine
         self.state = state
         self._stale.longest = engine.longest_stale
         self._store = self._stale if engine.longest_stale else self.inner
-        if was_short is not (self.engine is None):
+        if not had_none or self.engine is not None:  # what is cut short holds engine and state
             self._cut_short()
 
     def _cut_short(self) -> None:

@@ -88,9 +88,6 @@ class MemoryBackend(StoreBackend):
     async def configure(self, settings: Settings) -> None:
         self._rows.configure(settings)
 
-    def mark(self) -> object:
-        return self._way.place
-
     def moment(self) -> Place:
         return self._way.place
 

@@ -81,9 +81,6 @@ class PassingBackend(Backend):
     async def amend(self, change: Change) -> None:
         await self.inner.amend(change)
 
-    def mark(self) -> object:
-        return self.inner.mark()
-
     def moment(self) -> Sized | None:
         return self.inner.moment()
 

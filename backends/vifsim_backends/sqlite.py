@@ -347,9 +347,6 @@ class SqliteBackend(StoreBackend):
 
     # ── going back ──
 
-    def mark(self) -> object:
-        return self._place
-
     def moment(self) -> Place:
         return self._place
 

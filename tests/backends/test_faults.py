@@ -384,6 +384,17 @@ async def test_a_rule_that_is_added_again_counts_anew(start: Start) -> None:
     assert told == [503, 200, 503, 200]
 
 
+async def test_a_rule_that_comes_later_holds_for_calls_that_no_rule_was_about(
+    start: Start,
+) -> None:
+    cloud, api = await start({"match": "delete_network", "status": 503})
+    assert (await api.get("/os-networksv2")).status == 200
+
+    cloud.rule(match="list_networks", first=1, status=503)
+
+    assert (await api.get("/os-networksv2")).status == 503
+
+
 async def test_arrivals_count_on_where_no_rule_counted_them_before(start: Start) -> None:
     cloud, api = await start()
     await api.get("/limits")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.conftest import Api, ApiOf, MakeCloud
     from vifsim.simulator import Simulator
 
+NEVER = {"match": "delete_network", "chance": 0.5, "status": 503}
 TWICE = {"version": 1, "rules": [{"name": "twice", "match": "create_*", "first": 2, "status": 503}]}
 
 
@@ -85,6 +86,20 @@ async def test_the_journal_goes_on_after_a_rewind(api: Api) -> None:
     await api.attach()
 
     assert [entry["seq"] for entry in (await told(api, "GET", "journal"))["entries"]] == [1, 2]
+
+
+async def test_each_key_counts_on_from_where_it_was(make_cloud: MakeCloud, api_of: ApiOf) -> None:
+    api = api_of(await make_cloud(scenario={"version": 1, "rules": [NEVER]}))
+    paths = ["/limits", "/servers", "/limits", "/os-networksv2", "/limits"]
+    for path in paths:
+        await api.get(path)
+
+    await told(api, "POST", "rewind", {"before": 3})
+    for path in paths[2:]:
+        await api.get(path)
+
+    entries = (await told(api, "GET", "journal"))["entries"]
+    assert [entry["n"] for entry in entries[2:5]] == [entry["n"] for entry in entries[5:]]
 
 
 async def test_one_can_go_back_and_forth(api: Api) -> None:

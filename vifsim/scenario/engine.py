@@ -20,7 +20,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vifsim.draws import draw
-from vifsim.exchange import MOST_KEYS, PASS, Decision, Look, call_key, count_up, forget_half
+from vifsim.exchange import (
+    MOST_KEYS,
+    PASS,
+    Arrivals,
+    Decision,
+    Look,
+    call_key,
+    count_up,
+    forget_half,
+)
 from vifsim.model import Rate
 from vifsim.scenario.answers import Making, fault_of, retry_after_of, sample
 from vifsim.scenario.documented import DOCUMENTED
@@ -43,7 +52,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 State = dict[str, Any]
-"""`{"t0", "calls", "arrivals": {call key: n}, "rules": {rule id: what it counted}}`."""
+"""`{"t0", "calls", "arrivals": {call key: n}, "walks", "rules": {rule id: what it counted}}`.
+
+`walks` is how many calls a rule matched, and so goes up whenever
+something in `rules` changes.
+"""
+
+
+def arrivals_of(state: State) -> Arrivals:
+    """Return the arrivals of a state, which may have come out of JSON."""
+    arrivals: dict[str, int] = state["arrivals"]
+    if not isinstance(arrivals, Arrivals):
+        arrivals = state["arrivals"] = Arrivals(arrivals)
+    return arrivals
 
 
 @dataclass(slots=True)
@@ -144,7 +165,8 @@ class Engine:
         return {
             "t0": now if self._start == "load" else None,
             "calls": 0,
-            "arrivals": {},
+            "arrivals": Arrivals(),
+            "walks": 0,
             "rules": {},
         }
 
@@ -163,9 +185,12 @@ class Engine:
             state["t0"] = now
         state["calls"] += 1
         facts.key = call_key(facts.call)
-        facts.n = count_up(state["arrivals"], facts.key)
+        facts.n = arrivals_of(state).count(facts.key)
         matching = self._matcher.matching(facts)
-        return self._walk(matching, _Walk(facts, now, state, looks)) if matching else PASS
+        if not matching:
+            return PASS
+        state["walks"] = state.get("walks", 0) + 1
+        return self._walk(matching, _Walk(facts, now, state, looks))
 
     def shortcut(
         self,
@@ -187,13 +212,13 @@ class Engine:
         """
         plan = self._matcher.plan(operation)
         ids, untouched = plan.ids, plan.untouched
-        arrivals: dict[str, int] = state["arrivals"]
+        arrivals = arrivals_of(state)
 
         def act(call: Call, *args: Any) -> T:
             if ids(call) not in untouched or state["t0"] is None:
                 return through(call, *args)
             state["calls"] += 1
-            call.outcome.n = count_up(arrivals, call_key(call))
+            call.outcome.n = arrivals.count(call_key(call))
             return straight(call, *args)
 
         return act
