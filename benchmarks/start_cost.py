@@ -104,7 +104,8 @@ def bare_in_thread() -> Generator[str]:
         loop.close()
 
 
-def _fetch(url: str) -> None:
+def fetch(url: str) -> None:
+    """Make one call."""
     request = urllib.request.Request(url + _PATH, headers=_HEADERS)  # noqa: S310 -- our own server
     with urllib.request.urlopen(request) as answer:  # noqa: S310 -- likewise
         answer.read()
@@ -116,7 +117,7 @@ def _threaded(rounds: int) -> Rounds:
         for name, cloud in (("bare", bare_in_thread), ("ours", _cloud_url)):
             began = time.process_time()
             with cloud() as url:
-                _fetch(url)
+                fetch(url)
                 took = time.process_time() - began
             if number:
                 found.add(name, took)
