@@ -26,6 +26,7 @@ SUBJECTS = {
     "connections": ("benchmarks.connections", "Ten thousand calls under way at once"),
     "peers": ("benchmarks.peers", "Creates, beside other mocking tools"),
     "start": ("benchmarks.start_cost", "Start, against a bare AppRunner"),
+    "reset": ("benchmarks.reset_cost", "Reset of a large world, against a small one"),
     "fixture": ("benchmarks.fixture_cost", "A test with the fixture, against a bare server"),
     "chaos": ("benchmarks.chaos_cost", "Chaos and hunt, by their marks"),
 }

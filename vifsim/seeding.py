@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vifsim import cloud
 from vifsim.draws import identifier
-from vifsim.errors import ApiFault, ControlFault
+from vifsim.errors import ApiFault, ControlFault, UsageError
 from vifsim.model import (
     DEMO_TENANT,
     SERVER_STATUSES,
@@ -68,13 +68,21 @@ _SMALL = 500
 
 
 async def populate(rows: Rows, world: World) -> None:
-    """Fill empty rows with a world."""
+    """Fill empty rows with a world.
+
+    Raises:
+        UsageError: the world holds more than its networks have addresses for, or contradicts
+            itself.
+    """
     known = _prepared.get(id(world))
     if known is not None:
         await _put_contents(rows, _begun(known[1], rows))
         return
     seeder = _Seeder(rows, world)
-    await seeder.put_all()
+    try:
+        await seeder.put_all()
+    except ApiFault as exc:
+        raise UsageError(f"this world cannot be made: {exc.message}") from exc
     if len(world.servers) + len(world.interfaces) <= _SMALL:
         _prepared[id(world)] = world, seeder.contents
         if len(_prepared) > _MOST_PREPARED:

@@ -140,6 +140,9 @@ class Simulator:
 
     _read: tuple[Mapping[str, Any], World] | None = None
     """The scenario's world that was read last, and what it came to."""
+    _named: World | None = None
+    """The world whose names are `_first_names`."""
+    _first_names: tuple[dict[str, str], dict[str, str]]
 
     def __init__(  # noqa: PLR0913 -- the one place where a simulator is described
         self,
@@ -445,8 +448,9 @@ class Simulator:
 
     def _known_names(self) -> tuple[dict[str, str], dict[str, str]]:
         if self._names is None:
-            servers, networks = names_of(self._world)
-            self._names = servers, networks | {label: fixed for fixed, label in _FIXED.items()}
+            if self._named is not self._world:
+                self._named, self._first_names = self._world, _with_fixed(*names_of(self._world))
+            return self._first_names
         return self._names
 
     async def learn_names(self) -> None:
@@ -454,8 +458,7 @@ class Simulator:
         document = await self.state_document()
         servers = {item["name"]: item["id"] for item in reversed(document["servers"])}
         networks = {item["label"]: item["id"] for item in document["networks"]}
-        fixed = {label: fixed for fixed, label in _FIXED.items()}
-        self._names = dict(reversed(servers.items())), networks | fixed
+        self._names = _with_fixed(dict(reversed(servers.items())), networks)
 
     async def _learn_where_unknown(self) -> None:
         """Learn the names of a store that may have been used before; a new one is the world."""
@@ -1213,6 +1216,13 @@ def create_app(**settings: Any) -> web.Application:
         return Simulator(**settings).application()
     except TypeError as exc:
         raise UsageError(str(exc).replace("Simulator.__init__()", "create_app()")) from exc
+
+
+def _with_fixed(
+    servers: dict[str, str], networks: dict[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the names with those of the networks that are always there."""
+    return servers, networks | {label: fixed for fixed, label in _FIXED.items()}
 
 
 def _decorated(inner: Backend, clock: SimClock) -> Faults:
