@@ -97,9 +97,7 @@ async def test_no_two_operations_of_one_moment_share_an_id(rows: Rows) -> None:
 async def test_a_world_that_is_seeded_again_is_the_same_but_for_its_dates() -> None:
     given = replace(world(), settings=Settings(build_time=5.0))
     clock = SimClock(mode="manual")
-    first, second = (
-        MemoryRows(given.settings, 7, clock, TokenTable(), WayBack()) for _ in range(2)
-    )
+    first, second = (MemoryRows(given.settings, 7, clock, TokenTable()) for _ in range(2))
 
     await seeding.populate(first, given)
     await clock.advance(3600)
@@ -123,9 +121,7 @@ async def test_the_names_of_a_world_are_those_that_it_is_seeded_with() -> None:
         networks=tuple(replace(network, id=None) for network in world().networks),
         interfaces=(),
     )
-    rows = MemoryRows(
-        unnamed.settings, unnamed.seed, SimClock(mode="manual"), TokenTable(), WayBack()
-    )
+    rows = MemoryRows(unnamed.settings, unnamed.seed, SimClock(mode="manual"), TokenTable())
 
     await seeding.populate(rows, unnamed)
 
