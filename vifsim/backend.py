@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from vifsim.errors import ControlFault, UsageError
@@ -385,6 +385,21 @@ def _points(group: str, _: tuple[str, ...]) -> dict[str, EntryPoint]:
     return {point.name: point for point in sorted(entry_points(group=group))}
 
 
+@cache
+def _own(group: str) -> Mapping[str, EntryPoint]:
+    """Return our own entry points: one file is read for them, and not all that is installed."""
+    try:
+        points = distribution("vifsim").entry_points
+    except PackageNotFoundError:
+        return {}
+    return {point.name: point for point in points if point.group == group}
+
+
+def decorator() -> Any:
+    """Return the class of the fault decorator."""
+    return loaded(_own(DECORATORS_GROUP).get("faults") or points(DECORATORS_GROUP)["faults"])
+
+
 def find(url: str) -> type[Backend]:
     """Return the backend class that a URL such as `sqlite:///demo.db` names.
 
@@ -392,6 +407,9 @@ def find(url: str) -> type[Backend]:
         UsageError: there is no such backend, or it cannot be imported.
     """
     scheme, colon, _ = url.partition(":")
+    own = _own(STORES_GROUP)
+    if colon and scheme in own:
+        return load(own[scheme])
     known = installed()
     if not colon or scheme not in known:
         near = get_close_matches(scheme, known, n=1)

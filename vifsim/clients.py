@@ -9,8 +9,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from vifsim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +28,8 @@ def clouds_yaml(env: Mapping[str, str], ca_file: str | None) -> str:
 
     Source: openstacksdk, "Configuring OpenStack SDK Applications".
     """
+    import yaml  # noqa: PLC0415 -- only who asks for this file needs it
+
     cloud: dict[str, Any] = {
         "auth_type": "v2password",
         "auth": {

@@ -7,9 +7,11 @@ Source: control API, section 3.3 (docs/control-api.md).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from vifsim import scenario as scenarios
 from vifsim.errors import JournalError, RetryAfter, ScenarioError
 from vifsim.exchange import PASS, Call, Facts, Look, call_key
 from vifsim.journal import read_export
@@ -18,8 +20,6 @@ from vifsim.scenario.answers import Making, fault_of
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.engine import Engine
 from vifsim.scenario.rule import Capacity, Limit, Scenario, Status
-from vifsim.scenario.schema import load_rule, load_text
-from vifsim.scenario.world_schema import load_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -64,6 +64,18 @@ def without_secrets(world: Mapping[str, Any]) -> Document:
 
 def _open_part(user: Mapping[str, Any]) -> Document:
     return {key: value for key, value in user.items() if key not in _SECRETS}
+
+
+def text_without_secrets(scenario: Scenario) -> str:
+    """Return the text of a scenario; where it gives users secrets, written anew without them."""
+    tenants = scenario.world.get("tenants", ())
+    users = [user for tenant in tenants for user in tenant.get("users", ())]
+    if not any(_SECRETS & user.keys() for user in users):
+        return scenario.text
+    from vifsim.scenario.text import read_text  # noqa: PLC0415 -- few worlds have secrets
+
+    data: Document = read_text(scenario.text, source=scenario.name).data
+    return json.dumps({**data, "world": without_secrets(scenario.world)}, indent=2) + "\n"
 
 
 def with_demo_secrets(world: Mapping[str, Any]) -> Document:
@@ -154,8 +166,12 @@ class Recording:
         world: Mapping[str, Any] = header.get("world", {})
         added: Sequence[Mapping[str, Any]] = header.get("added", [])
         try:
-            scenario = load_text(text, source=name) if text.strip() else Scenario(name=name)
-            settings = load_world(merged_world(world, scenario.world), header["seed"]).settings
+            scenario = (
+                scenarios.load_text(text, source=name) if text.strip() else Scenario(name=name)
+            )
+            settings = scenarios.load_world(
+                merged_world(world, scenario.world), header["seed"]
+            ).settings
             rules = added_rules(added, scenario)
         except (ScenarioError, KeyError, TypeError, AttributeError) as exc:
             raise JournalError(f"the journal's header is not sound: {exc}") from exc
@@ -271,7 +287,9 @@ def added_rules(added: Iterable[Mapping[str, Any]], scenario: Scenario) -> tuple
         ScenarioError: one of them is not sound.
     """
     phases = [phase.name for phase in scenario.phases]
-    return tuple(replace(load_rule(item["rule"], phases=phases), id=item["id"]) for item in added)
+    return tuple(
+        replace(scenarios.load_rule(item["rule"], phases=phases), id=item["id"]) for item in added
+    )
 
 
 def _looks(entry: Mapping[str, Any]) -> list[Look]:

@@ -7,7 +7,7 @@ Source: docs/scenarios.md, "Replay".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ def replaying(recording: Recording, *, without: str | None = None) -> Simulator:
         raise UsageError(f"the journal has no rule {without} ({hint})")
     scaled = recording.header["clock"] == "scaled"
     simulator = Simulator(
-        scenario=recording.scenario,
+        scenario=replace(recording.scenario, world=with_demo_secrets(recording.scenario.world)),
         seed=recording.seed,
         world=with_demo_secrets(recording.world),
         clock="scaled" if scaled else "real",

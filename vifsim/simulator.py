@@ -17,9 +17,11 @@ from aiohttp import web
 
 from vifsim import autojump, clients
 from vifsim import backend as backends
+from vifsim import scenario as scenarios
 from vifsim.alongside import OpenJournal, OpenState, at_once
 from vifsim.backend import Change
 from vifsim.clock import SimClock
+from vifsim.demo_world import demo_world
 from vifsim.errors import ControlFault, ScenarioError, UsageError
 from vifsim.exchange import Facts
 from vifsim.facade import AddedRule, Effects, Invariants, Record
@@ -32,15 +34,18 @@ from vifsim.http.serving import Everything, Runner, StampingServer, expect
 from vifsim.journal import DEFAULT_MAX_BYTES, Journal, in_order
 from vifsim.model import DEMO_DOCUMENT
 from vifsim.moments import Frame, Moment, Moments, apart
-from vifsim.recording import Recording, added_rules, explained, merged_world, without_secrets
+from vifsim.recording import (
+    Recording,
+    added_rules,
+    explained,
+    merged_world,
+    text_without_secrets,
+    without_secrets,
+)
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.engine import Engine, arrivals_of
-from vifsim.scenario.replaying import ReplayingEngine
 from vifsim.scenario.rule import Scenario
-from vifsim.scenario.schema import load_mapping, load_named, load_rule, load_text, merge
-from vifsim.scenario.world_schema import load_world
 from vifsim.seeding import names_of, reading
-from vifsim.together import Outbox, Together
 from vifsim.version import __version__
 
 if TYPE_CHECKING:
@@ -63,6 +68,7 @@ if TYPE_CHECKING:
     from vifsim.scenario.rule import Rule
     from vifsim.scorecard import Run
     from vifsim.sharing import Published
+    from vifsim.together import Together
 
 T = TypeVar("T")
 ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
@@ -89,17 +95,17 @@ def read_scenario(argument: ScenarioArgument) -> Scenario:
         return _read_one(argument)
     if not isinstance(argument, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] -- tests are often untyped
         raise UsageError(f"a scenario is a name, a path or a mapping, not {argument!r}")
-    scenarios = [_read_one(item) for item in argument]
-    return merge(scenarios) if scenarios else Scenario(name="none")
+    several = [_read_one(item) for item in argument]
+    return scenarios.merge(several) if several else Scenario(name="none")
 
 
 def _read_one(source: ScenarioSource) -> Scenario:
     if isinstance(source, Scenario):
         return source
     if isinstance(source, Mapping):
-        return load_mapping(source)
+        return scenarios.load_mapping(source)
     if isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance] -- likewise
-        return load_named(os.fspath(source))
+        return scenarios.load_named(os.fspath(source))
     raise UsageError(f"a scenario is a name, a path or a mapping, not {source!r}")
 
 
@@ -197,6 +203,8 @@ class Simulator:
         """Return what keeps this process in step with others, where the store is shared."""
         if store.sharing is None:
             return None
+        from vifsim.together import Outbox, Together  # noqa: PLC0415 -- only where processes share
+
         return Together(
             store.sharing,
             Outbox(self.clock),
@@ -532,11 +540,19 @@ class Simulator:
             seed = self._given_seed if self._given_seed is not None else scenario.seed
         read, world = self._read or (None, None)
         if world is None or read != scenario.world:
-            world = load_world(self._world_document(scenario), seed or 0)
+            document = self._world_document(scenario)
+            world = scenarios.load_world(document, seed or 0) if document else demo_world(seed or 0)
         elif world.seed != (seed or 0):
             world = replace(world, seed=seed or 0)
         self._read = scenario.world, world
         return world
+
+    def _engine_class(self) -> Callable[..., Engine]:
+        if not self._imposed:
+            return Engine
+        from vifsim.scenario.replaying import ReplayingEngine  # noqa: PLC0415 -- only a replay
+
+        return partial(ReplayingEngine, self._imposed)
 
     def _install(self, state: dict[str, Any] | None = None) -> None:
         """Let the engine of the present rules decide; counts go on where `state` is given."""
@@ -547,8 +563,7 @@ class Simulator:
             for rule in (*documented_rules(settings), *self._added, *scenario.rules)
             if rule.id not in self._removed
         ]
-        make = partial(ReplayingEngine, self._imposed) if self._imposed else Engine
-        self._engine = make(
+        self._engine = self._engine_class()(
             rules,
             scenario.phases,
             seed=self.seed,
@@ -589,7 +604,7 @@ class Simulator:
 
     async def load_text(self, text: str) -> None:
         """Let another scenario hold, from its text; raises as `load`."""
-        await self._take(load_text(text, source="scenario"))
+        await self._take(scenarios.load_text(text, source="scenario"))
 
     async def _take(self, scenario: Scenario) -> None:
         world = self._make_world(scenario, self.seed)
@@ -637,7 +652,7 @@ class Simulator:
         if document is None:
             return
         name, text = document["scenario"]["name"], document["scenario"]["text"]
-        scenario = load_text(text, source=name) if text.strip() else Scenario(name=name)
+        scenario = scenarios.load_text(text, source=name) if text.strip() else Scenario(name=name)
         if scenario.digest != self.scenario.digest:
             self.journal.number_anew()
         self.scenario = replace(scenario, name=name)
@@ -697,7 +712,7 @@ class Simulator:
         """
         taken = {other.id for other in self._rules()}
         phases = [phase.name for phase in self.scenario.phases]
-        made = load_rule(
+        made = scenarios.load_rule(
             rule, existing_ids=taken, phases=phases, numbers_are_seconds=numbers_are_seconds
         )
         self._added.append(made)
@@ -1114,7 +1129,7 @@ class Simulator:
             "scenario": {
                 "name": self.scenario.name,
                 "digest": self.scenario.digest,
-                "text": self.scenario.text,
+                "text": text_without_secrets(self.scenario),
             },
             "clock": self.clock.mode,
             "speed": self.clock.speed,
@@ -1226,8 +1241,7 @@ def _with_fixed(
 
 
 def _decorated(inner: Backend, clock: SimClock) -> Faults:
-    decorator = backends.points(backends.DECORATORS_GROUP)["faults"]
-    made: Faults = backends.loaded(decorator)(inner, clock=clock)
+    made: Faults = backends.decorator()(inner, clock=clock)
     return made
 
 
@@ -1289,12 +1303,12 @@ def _read_part(part: Mapping[str, Any]) -> tuple[Scenario, list[Rule]]:
     """
     try:
         text = str(part["text"])
-        scenario = load_text(text, source="snapshot") if text else Scenario(name="none")
+        scenario = scenarios.load_text(text, source="snapshot") if text else Scenario(name="none")
         added: list[Rule] = []
         for source in part["added"]:
             taken = {rule.id for rule in (*added, *scenario.rules)}
             phases = [phase.name for phase in scenario.phases]
-            added.append(load_rule(source, existing_ids=taken, phases=phases))
+            added.append(scenarios.load_rule(source, existing_ids=taken, phases=phases))
     except ScenarioError as exc:
         raise ControlFault(400, "the snapshot's scenario is not sound", exc.problems) from exc
     return scenario, added

@@ -1,7 +1,8 @@
 """A cloud in a PostgreSQL database, which several processes may share.
 
-Whatever waits for a write shares one transaction, which holds the lock of all writers: the row of
-`meta`. Reads take a connection of the pool and see one moment.
+Whatever waits is asked together: tokens in one statement, reads in one, writes in one transaction,
+which locks the servers and networks that it is about. What an operation needs is mostly known
+before; an operation of which it is not, or which turns out to need more, has the cloud to itself.
 
 The house rule: nothing about the cloud is kept from one transaction to the next, for another
 process may write in between; what is told is committed.
@@ -9,73 +10,71 @@ process may write in between; what is told is committed.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections import deque
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
-from vifsim import seeding
+from vifsim import operations, seeding
 from vifsim.draws import token_digest
 from vifsim.errors import ApiFault, BackendError, ServiceUnavailable
 from vifsim.model import Identity, Settings
-from vifsim.operations import effect_on
 from vifsim.store import StoreBackend
 from vifsim_backends import postgres_schema
+from vifsim_backends import postgres_statements as sql
+from vifsim_backends.postgres_at_hand import (
+    Needs,
+    NotAtHand,
+    RowsAtHand,
+    needs_of_attach,
+    needs_of_build,
+    needs_of_server,
+    read,
+)
 from vifsim_backends.postgres_locks import Locks
-from vifsim_backends.postgres_rows import PostgresRows, PostgresWriterRows, read_meta
+from vifsim_backends.postgres_rows import PostgresRows, PostgresWriterRows
 from vifsim_backends.postgres_shared import PostgresSharing
+from vifsim_backends.postgres_writer import LOST, Known, Work, Writer
+from vifsim_backends.pump import Pump
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from typing import ParamSpec
 
-    from asyncpg.pool import PoolConnectionProxy
-
-    from vifsim.backend import Snapshot
+    from vifsim.backend import Names, Snapshot
     from vifsim.clock import Clock
-    from vifsim.model import World
+    from vifsim.exchange import Call
+    from vifsim.model import (
+        Access,
+        CreatedServer,
+        Credentials,
+        InterfaceId,
+        NetworkId,
+        NewServer,
+        ServerId,
+        ServerView,
+        VirtualInterface,
+        World,
+    )
     from vifsim.operations import Rows
     from vifsim.store import Operation
-    from vifsim_backends.postgres_rows import Note
+    from vifsim_backends.postgres_locks import Connection
 
     P = ParamSpec("P")
-    Connection = asyncpg.Connection | PoolConnectionProxy
+    Near = tuple[Needs, Callable[[Rows], Awaitable[Any]]]
 T = TypeVar("T")
 
-_BATCH = 100
-"""Most operations in one transaction: other processes wait for it."""
 _READERS = 4
 """Connections that read; more than a process can keep busy would only cost the server memory."""
-_ATTEMPTS = 5
-"""How often a transaction is tried that the database could not put in order with others."""
+_QUESTIONS = 200
+"""Most reads, or tokens, that are asked for together."""
 _PATIENCE = 10.0
 """Seconds for which a statement, or a new connection, is waited for."""
 _UNAVAILABLE = "The service cannot reach its database at the moment."
-_LOST = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    OSError,
-    TimeoutError,
-)
-_RETRIED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-_LOCK_WRITERS = "SELECT version, seed, settings FROM meta FOR UPDATE"
-_IDENTIFY = """
-SELECT meta.version, meta.published, found.* FROM meta LEFT JOIN (
-    SELECT users.name, users.id, tokens.tenant, users.role
-    FROM tokens JOIN users ON users.name = tokens.user_name
-    WHERE tokens.digest = $1 AND NOT tokens.revoked AND users.enabled
-        AND (tokens.expires IS NULL OR tokens.expires > $2)
-) AS found ON true"""
 _log = logging.getLogger(__name__)
-
-
-class _WroteAndFailed(Exception):
-    """An operation failed after its first write; inside this module only."""
 
 
 class _Connection(asyncpg.Connection):
@@ -83,28 +82,6 @@ class _Connection(asyncpg.Connection):
 
     def get_reset_query(self) -> str:
         return ""
-
-
-class _Work:
-    """An operation that waits for its commit."""
-
-    __slots__ = ("future", "notes", "operation", "result")
-
-    def __init__(self, operation: Callable[[PostgresWriterRows], Awaitable[Any]]) -> None:
-        self.operation = operation
-        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.result: tuple[Any, Exception | None] = None, None
-        self.notes: list[Note] = []
-
-    def tell(self) -> None:
-        """Answer who waits, if anybody still does."""
-        value, error = self.result
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(value)
-        else:
-            self.future.set_exception(error)
 
 
 class PostgresBackend(StoreBackend):
@@ -116,20 +93,16 @@ class PostgresBackend(StoreBackend):
     durable = True
     shares = True
     _pool: asyncpg.Pool | None = None
-    _writer: asyncpg.Connection | None = None
-    _task: asyncio.Task[None] | None = None
     _locks: Locks
 
     def __init__(self, url: str, *, clock: Clock) -> None:
         super().__init__(url, clock=clock)
-        self._settings = Settings()
-        self._seed = 0
-        self._version: int = 0
-        self._waiting: deque[_Work] = deque()
-        self._wake = asyncio.Event()
-        self._closing = False
+        self._known = Known(Settings())
         self._ailing = False
-        self._sharing = PostgresSharing(self._with_reader, lambda: self._locks)
+        self._sharing = PostgresSharing(self._borrow, lambda: self._locks)
+        self._writer = Writer(self._connect, self._borrow, self._known, clock, self._unavailable)
+        self._tokens: Pump[str, tuple[int, Identity | None]] = Pump(self._identify, most=_QUESTIONS)
+        self._reads: Pump[Near, Any] = Pump(self._read_together, most=_QUESTIONS)
 
     @property
     def sharing(self) -> PostgresSharing:
@@ -137,19 +110,19 @@ class PostgresBackend(StoreBackend):
 
     @property
     def settings(self) -> Settings:
-        return self._settings
+        return self._known.settings
 
     @property
     def seed(self) -> int:
-        return self._seed
+        return self._known.seed
 
     # ── life ──
 
     async def open(self, world: World) -> None:
         try:
             with self.clock.busy():
-                self._writer = await self._connect()
-                await self._prepare(self._writer, world)
+                connection = await self._connect()
+                self._writer.open(connection, await self._prepare(connection, world))
                 self._pool = await asyncpg.create_pool(
                     self.url,
                     min_size=1,
@@ -161,173 +134,52 @@ class PostgresBackend(StoreBackend):
         except BaseException as exc:
             await self._let_go()
             raise _refusal(exc) from exc
-        self._closing = False
-        self._task = asyncio.create_task(self._work())
 
     async def _connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(self.url, timeout=_PATIENCE, command_timeout=_PATIENCE)
 
-    async def _prepare(self, connection: asyncpg.Connection, world: World) -> None:
+    async def _prepare(self, connection: asyncpg.Connection, world: World) -> Locks:
         async with connection.transaction():
             await postgres_schema.migrate(connection)
-            row = await connection.fetchrow(_LOCK_WRITERS)
+            row = await connection.fetchrow(sql.SELECT_META)
             if row is None:
                 rows = PostgresWriterRows(connection, world.settings, world.seed, self.clock)
                 await rows.clear(world.settings, world.seed)
                 await seeding.populate(rows, world)
                 await rows.flush()
-                row = await connection.fetchrow(_LOCK_WRITERS)
+                row = await connection.fetchrow(sql.SELECT_META)
             table = await connection.fetchval("SELECT 'meta'::regclass::oid")
+        self._known.learn(row)
         self._locks = Locks(table)
-        self._learn(row)
+        return self._locks
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._closing = True
-            self._wake.set()
-            await self._task
-            self._task = None
+        await self._writer.aclose()
         await self._sharing.aclose()
+        await self._tokens.aclose()
+        await self._reads.aclose()
         await self._let_go()
 
     async def _let_go(self) -> None:
-        writer, self._writer = self._writer, None
         pool, self._pool = self._pool, None
-        with self.clock.busy(), suppress(*_LOST):
-            if writer is not None:
-                await writer.close(timeout=_PATIENCE)
-        with self.clock.busy(), suppress(*_LOST):
+        with self.clock.busy(), suppress(*LOST):
+            await self._writer.let_go(_PATIENCE)
+        with self.clock.busy(), suppress(*LOST):
             if pool is not None:
                 await pool.close()
 
-    # ── writing ──
-
-    async def _write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        async def run(rows: PostgresWriterRows) -> T:
-            return await operation(rows, *args, **kwargs)
-
-        return await self._queue(run)
-
-    async def _queue(self, run: Callable[[PostgresWriterRows], Awaitable[T]]) -> T:
-        if self._task is None or self._closing:
-            raise ServiceUnavailable("The store is closed.")
-        work = _Work(run)
-        self._waiting.append(work)
-        self._wake.set()
-        # A caller that is cancelled here takes its future with it, never the operation.
-        result: T = await work.future
-        return result
-
-    async def _work(self) -> None:
-        while not self._closing or self._waiting:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                size = min(len(self._waiting), _BATCH)
-                batch = [self._waiting.popleft() for _ in range(size)]
-                with self.clock.busy():
-                    await self._commit(batch)
-                for work in batch:
-                    work.tell()
-
-    async def _commit(self, batch: Sequence[_Work]) -> None:
-        """Run operations in one transaction; where it fails, all of them fail."""
-        careful = False
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                await self._transaction(batch, careful=careful)
-            except _WroteAndFailed:
-                careful = True
-                continue
-            except _RETRIED as exc:
-                if attempt < _ATTEMPTS:
-                    continue
-                self._fail(batch, exc)
-            except Exception as exc:  # noqa: BLE001 -- whoever waits must hear of a defect, too
-                self._fail(batch, exc)
-            return
-        self._fail(batch, asyncpg.SerializationError("tried too often"))
-
-    def _fail(self, batch: Sequence[_Work], exc: Exception) -> None:
-        error = self._unavailable(exc) if isinstance(exc, _LOST) else exc
-        for work in batch:
-            work.result = None, error
-
-    async def _transaction(self, batch: Sequence[_Work], *, careful: bool) -> None:
-        if self._writer is None or self._writer.is_closed():
-            self._writer = await self._connect()
-        connection = self._writer
-        async with connection.transaction():
-            row = await connection.fetchrow(_LOCK_WRITERS)
-            self._learn(row)
-            rows = PostgresWriterRows(connection, self._settings, self._seed, self.clock)
-            for work in batch:
-                await self._run(work, rows, connection, careful=careful)
-            await rows.flush()
-            changed = (rows.settings, rows.seed) != (self._settings, self._seed)
-            after = await connection.fetchrow(_LOCK_WRITERS) if changed else None
-        self._ailing = False
-        self._tell(batch, after)
-
-    def _tell(self, batch: Sequence[_Work], after: Any) -> None:
-        """Make known what was committed, before the callers are answered."""
-        if after is not None:
-            self._learn(after)
-        at = self.clock.now()
-        for work in batch:
-            for call, kind, thing in work.notes:
-                call.outcome.effects.append(effect_on(kind, thing, at))
-
-    async def _run(
-        self,
-        work: _Work,
-        rows: PostgresWriterRows,
-        connection: asyncpg.Connection,
-        *,
-        careful: bool,
-    ) -> None:
-        """Run one operation; take back what it wrote before it failed."""
-        written, settings, seed = rows.written, rows.settings, rows.seed
-        rows.notes = work.notes = []
-        if careful:
-            await rows.flush()
-            await connection.execute("SAVEPOINT operation")
-        try:
-            work.result = await work.operation(rows), None
-        except _LOST:
-            raise
-        except Exception as exc:
-            work.result = None, exc
-            work.notes = []
-            if rows.written > written:
-                if not careful:
-                    raise _WroteAndFailed from exc
-                await connection.execute("ROLLBACK TO operation")
-                rows.settings, rows.seed = settings, seed
-                rows.forget()
-        if careful:
-            await rows.flush()
-            await connection.execute("RELEASE operation")
-
-    # ── reading ──
-
-    async def _read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        async def read(connection: Connection) -> T:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                rows = PostgresRows(connection, self._settings, self._seed, self.clock)
-                return await operation(rows, *args, **kwargs)
-
-        return await self._with_reader(read)
-
-    async def _with_reader(self, read: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _borrow(self, use: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run a function with a connection that is in no transaction."""
         if self._pool is None:
             raise ServiceUnavailable("The store is closed.")
         try:
             with self.clock.busy():
                 async with self._pool.acquire() as connection:
-                    return await read(connection)
-        except _LOST as exc:
+                    found = await use(connection)
+        except LOST as exc:
             raise self._unavailable(exc) from exc
+        self._ailing = False
+        return found
 
     def _unavailable(self, exc: Exception) -> ServiceUnavailable:
         """Say once that the database fails, and again only when it worked in between."""
@@ -338,25 +190,131 @@ class PostgresBackend(StoreBackend):
         fault.__cause__ = exc
         return fault
 
+    # ── any operation ──
+
+    async def _write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async def run(rows: Rows) -> T:
+            return await operation(rows, *args, **kwargs)
+
+        result: T = await self._writer.write(Work(run))
+        return result
+
+    async def _read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async def look(connection: Connection) -> T:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                known = self._known
+                rows = PostgresRows(connection, known.settings, known.seed, self.clock)
+                return await operation(rows, *args, **kwargs)
+
+        return await self._borrow(look)
+
+    # ── operations of which it is known what they need ──
+
+    async def _write_near(
+        self, needs: Needs, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        async def run(rows: Rows) -> T:
+            return await operation(rows, *args, **kwargs)
+
+        work = Work(run, needs if needs.storable() else None)
+        result: T = await self._writer.write(work)
+        return result
+
+    async def _read_near(
+        self, needs: Needs, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        async def run(rows: Rows) -> T:
+            return await operation(rows, *args, **kwargs)
+
+        if needs.storable():
+            with suppress(NotAtHand):
+                result: T = await self._reads.ask((needs, run))
+                return result
+        return await self._read(operation, *args, **kwargs)
+
+    async def _read_together(self, asked: list[Near]) -> list[Any]:
+        needs = Needs()
+        for own, _ in asked:
+            needs.add(own)
+
+        async def look(connection: Connection) -> Mapping[str, list[Any]]:
+            return await read(connection, needs)
+
+        found = await self._borrow(look)
+        known = self._known
+        rows = RowsAtHand(needs, found, known.settings, known.seed, self.clock)
+        return [await _attempt(run, rows) for _, run in asked]
+
+    async def create_virtual_interface(
+        self, call: Call, server_id: ServerId, network_id: NetworkId
+    ) -> VirtualInterface:
+        needs = needs_of_attach(call, server_id, network_id)
+        return await self._write_near(needs, operations.attach, call, server_id, network_id)
+
+    async def delete_virtual_interface(
+        self, call: Call, server_id: ServerId, interface_id: InterfaceId
+    ) -> None:
+        needs = needs_of_server(call, server_id)
+        await self._write_near(needs, operations.detach, call, server_id, interface_id)
+
+    async def create_server(self, call: Call, new: NewServer) -> CreatedServer:
+        return await self._write_near(
+            needs_of_build(call, new), operations.create_server, call, new
+        )
+
+    async def list_virtual_interfaces(
+        self, call: Call, server_id: ServerId
+    ) -> Sequence[VirtualInterface]:
+        needs = needs_of_server(call, server_id)
+        return await self._read_near(needs, operations.list_interfaces, call, server_id)
+
+    async def list_addresses(self, call: Call, server_id: ServerId) -> Sequence[VirtualInterface]:
+        return await self.list_virtual_interfaces(call, server_id)
+
+    async def get_server(self, call: Call, server_id: ServerId) -> ServerView:
+        needs = needs_of_server(call, server_id)
+        return await self._read_near(needs, operations.get_server, call, server_id)
+
+    async def names(self, call: Call) -> Names:
+        if call.interface is not None and call.network is None:
+            return await self._read(operations.names, call)  # it may be on another server
+        needs = Needs()
+        needs.servers |= set() if call.server is None else {call.server}
+        needs.networks |= set() if call.network is None else {call.network}
+        return await self._read_near(needs, operations.names, call)
+
+    # ── tokens ──
+
+    async def authenticate(self, call: Call, credentials: Credentials) -> Access:
+        async def look(connection: Connection) -> Access | None:
+            known = self._known
+            try:
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    rows = PostgresRows(connection, known.settings, known.seed, self.clock)
+                    return await operations.authenticate(rows, call, credentials)
+            except asyncpg.ReadOnlySQLTransactionError:
+                return None  # a new token is to be written
+
+        # Mostly a living token is told once more.
+        return await self._borrow(look) or await super().authenticate(call, credentials)
+
     async def identify(self, token: str) -> Identity | None:
-        digest = token_digest(token)
-
-        async def read(connection: Connection) -> Any:
-            row = await connection.fetchrow(_IDENTIFY, digest, self.clock.epoch())
-            if row is not None and row["version"] != self._version:
-                self._learn(await connection.fetchrow("SELECT version, seed, settings FROM meta"))
-            return row
-
-        row = await self._with_reader(read)
-        if row is not None and row["published"] != self._sharing.version:
+        published, identity = await self._tokens.ask(token_digest(token))
+        if published != self._sharing.version:
             await self._sharing.tell()
-        return None if row is None or row["name"] is None else _identity(row, digest)
+        return identity
 
-    def _learn(self, row: Any) -> None:
-        """Behave by the settings that the database holds: another process may have set them."""
-        if row["version"] != self._version:
-            self._settings, self._seed = read_meta(row)
-            self._version = int(row["version"])
+    async def _identify(self, digests: list[str]) -> list[tuple[int, Identity | None]]:
+        async def look(connection: Connection) -> list[Any]:
+            rows = await connection.fetch(sql.IDENTIFY, digests, self.clock.epoch())
+            if int(rows[-1][2]) != self._known.version:
+                self._known.learn(await connection.fetchrow(sql.SELECT_META))
+            return rows
+
+        found = await self._borrow(look)
+        published = found[-1][3]
+        identities = {row[0]: _identity(row) for row in found[:-1]}
+        return [(int(published), identities.get(digest)) for digest in digests]
 
     # ── the whole ──
 
@@ -374,36 +332,37 @@ class PostgresBackend(StoreBackend):
             await rows.clear(settings, seed)
             await fill(rows)
 
-        await self._queue(replace)
+        await self._writer.write(Work(replace))
 
     async def configure(self, settings: Settings) -> None:
         async def configure(rows: PostgresWriterRows) -> None:
             await rows.configure(settings, rows.seed)
 
-        await self._queue(configure)
+        await self._writer.write(Work(configure))
 
     async def keep_scenario(self, scenario: Mapping[str, Any]) -> None:
         async def keep(rows: PostgresWriterRows) -> None:
             await rows.keep_scenario(scenario)
 
-        await self._queue(keep)
+        await self._writer.write(Work(keep))
 
     async def kept_scenario(self) -> Mapping[str, Any] | None:
         async def read(connection: Connection) -> Mapping[str, Any] | None:
             text = await connection.fetchval("SELECT scenario FROM meta")
             return None if text is None else json.loads(text)
 
-        return await self._with_reader(read)
+        return await self._borrow(read)
 
 
-def _identity(row: Any, digest: str) -> Identity:
-    return Identity(
-        user=row["name"],
-        user_id=row["id"],
-        tenant=row["tenant"],
-        role=row["role"],
-        token_id=digest,
-    )
+async def _attempt(run: Callable[[Rows], Awaitable[Any]], rows: Rows) -> Any:
+    try:
+        return await run(rows)
+    except Exception as exc:  # noqa: BLE001 -- a read's own failure, told to who asked
+        return exc
+
+
+def _identity(row: Any) -> Identity:
+    return Identity(user=row[1], user_id=row[2], tenant=row[3], role=row[4], token_id=row[0])
 
 
 def _refusal(exc: BaseException) -> BaseException:
@@ -416,7 +375,7 @@ def _refusal(exc: BaseException) -> BaseException:
             "the database's URL cannot be read (write postgresql://user@host/database, and"
             " encode what is special in a password: %40 for @, %2F for /)"
         )
-    return BackendError(_why_lost(exc)) if isinstance(exc, _LOST) else exc
+    return BackendError(_why_lost(exc)) if isinstance(exc, LOST) else exc
 
 
 def _why_lost(exc: BaseException) -> str:

@@ -122,6 +122,7 @@ _SCHEMA_2 = """
 ALTER TABLE meta
     ADD COLUMN published BIGINT NOT NULL DEFAULT 0,
     ADD COLUMN start DOUBLE PRECISION;
+CREATE INDEX rooms ON sequences (kind) WHERE number <> 0 AND kind LIKE 'room:%';
 CREATE SEQUENCE processes;
 CREATE TABLE arrivals (
     call TEXT PRIMARY KEY,

@@ -20,7 +20,7 @@ from vifsim.errors import (
     ServiceUnavailable,
     TooLarge,
 )
-from vifsim.http import codec
+from vifsim.http import bodies, codec
 from vifsim.model import Settings
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ JSON = st.recursive(
 )
 
 
-class Pair(codec.BodySchema):
+class Pair(bodies.BodySchema):
     name = fields.String(required=True)
     size = fields.Integer(required=True, error_messages={"required": "is missing"})
 
 
-class Outer(codec.BodySchema):
+class Outer(bodies.BodySchema):
     pair = fields.Nested(Pair, required=True)
 
 
@@ -112,7 +112,7 @@ def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
 )
 def test_the_first_mistake_of_a_body_is_named_by_its_path(data: Any, text: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        codec.load(Outer(), data)
+        bodies.load(Outer(), data)
 
     assert caught.value.message == text
 
@@ -120,7 +120,7 @@ def test_the_first_mistake_of_a_body_is_named_by_its_path(data: Any, text: str) 
 def test_keys_that_nobody_knows_are_ignored() -> None:
     data = {"pair": {"name": "a", "size": 1, "more": 2}, "further": 3}
 
-    assert codec.load(Outer(), data) == {"pair": {"name": "a", "size": 1}}
+    assert bodies.load(Outer(), data) == {"pair": {"name": "a", "size": 1}}
 
 
 # ── queries ──

@@ -4,6 +4,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vifsim.http.bodies import load, schema_of
+from vifsim.http.identity import quick_credentials
 
 if TYPE_CHECKING:
     from tests.conftest import Api, ApiOf, MakeCloud, Told
@@ -337,3 +342,42 @@ async def test_an_expiry_is_told_in_milliseconds(api: Api) -> None:
         told = await api.get(f"/v2.0/tokens/{token}")
         stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
         assert re.fullmatch(stamp, told.json()["access"]["token"]["expires"])
+
+
+# ── the quick way ──
+
+WORDS = st.sampled_from(["demo", "demo-key", "", "123456"])
+VALUES = st.one_of(WORDS, st.none(), st.integers(), st.lists(WORDS, max_size=1))
+SECRETS = st.one_of(
+    VALUES,
+    st.dictionaries(st.sampled_from(["username", "apiKey", "password", "tenantId", "id"]), VALUES),
+    st.fixed_dictionaries({"username": WORDS, "password": WORDS}),
+    st.fixed_dictionaries({"username": WORDS, "apiKey": WORDS}),
+)
+LOG_INS = st.fixed_dictionaries(
+    {
+        "auth": st.dictionaries(
+            st.sampled_from([KEY, "passwordCredentials", "token"]), SECRETS, max_size=2
+        ).flatmap(
+            lambda auth: st.dictionaries(
+                st.sampled_from(["tenantId", "tenantName", "more"]), VALUES, max_size=2
+            ).map(lambda more: auth | more)
+        )
+    }
+)
+
+
+@given(LOG_INS)
+def test_the_quick_way_reads_log_ins_as_the_schema_does(data: Any) -> None:
+    quick = quick_credentials(data)
+
+    if quick is not None:
+        assert quick == load(schema_of("authenticate"), data)
+
+
+@pytest.mark.parametrize("tenant", [{}, {"tenantId": TENANT}, {"tenantName": TENANT}])
+@pytest.mark.parametrize(
+    "given_", [GOOD, {"passwordCredentials": {"username": "demo", "password": "demo-password"}}]
+)
+def test_the_quick_way_takes_what_clients_send(given_: Any, tenant: dict[str, str]) -> None:
+    assert quick_credentials({"auth": {**given_, **tenant}}) is not None

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vifsim.errors import BadRequest
-from vifsim.http.codec import digest_of, load, parse_json
-from vifsim.http.networks import _COMMON_BODY, CreateInterfaceSchema, quick_interface
+from vifsim.http.bodies import CreateInterfaceSchema, load
+from vifsim.http.codec import digest_of, parse_json
+from vifsim.http.networks import _COMMON_BODY, quick_interface
 
 if TYPE_CHECKING:
     from tests.conftest import Api, ApiOf, MakeCloud

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vifsim.demo_world import demo_world
 from vifsim.draws import secret_digest, token_digest
 from vifsim.errors import ScenarioError
 from vifsim.model import (
@@ -24,6 +25,7 @@ from vifsim.model import (
     TenantId,
 )
 from vifsim.scenario.schema import SettingsSchema, load_world
+from vifsim.scenario.world_schema import read_world
 
 TENANT = TenantId("123456")
 NEW_ID = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -274,3 +276,9 @@ def test_another_tenants_network_is_not_there() -> None:
     }
 
     assert flaws_of(world) == [("servers[0].networks[0]", "there is no network net")]
+
+
+def test_the_demo_world_is_what_the_schema_makes_of_its_document() -> None:
+    world, flaws = read_world({}, seed=3)
+
+    assert (world, flaws) == (demo_world(3), [])

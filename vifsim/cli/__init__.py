@@ -11,9 +11,11 @@ Source: exit codes and flags, docs/cli.md.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -130,8 +132,15 @@ def takes_command(name: str) -> bool:
     return getattr(_module(name), "TAKES_COMMAND", False)
 
 
+@cache
 def _module(name: str) -> Any:
-    return import_module(f"vifsim.cli.{name}")
+    """Import a command; what an import makes stays, so the garbage collector is spared it."""
+    gc.disable()
+    try:
+        return import_module(f"vifsim.cli.{name}")
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _no_command(parser: Parser, own: list[str]) -> int:

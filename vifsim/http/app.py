@@ -17,10 +17,11 @@ from urllib.parse import quote, unquote
 
 from vifsim.errors import BadMethod, ItemNotFound, NotImplementedHere
 from vifsim.http import identity, networks, servers
+from vifsim.http.codec import MALFORMED
 
 if TYPE_CHECKING:
     from vifsim.errors import ApiFault
-    from vifsim.http.codec import Asked, BodySchema, Reply
+    from vifsim.http.codec import Asked, Reply
 
 Handler = Callable[["Asked"], Awaitable["Reply"]]
 ReadQuery = Callable[[Mapping[str, str]], Any]
@@ -41,7 +42,8 @@ class Route:
         template: the bare path; a compute path is served below `/v2/{tenant_id}` as well.
         form: what tells this path from the operation's first one, or "".
         needs_token: whether a call without a good token is refused.
-        schema: of the body, where one is needed.
+        takes_body: whether there must be one; `bodies` says how it must look.
+        malformed: what a body that is no JSON object is told.
         read_query: makes values of the query, where some are known.
         plain_faults: whether the live service's own 403 and 404 of this operation are plain text.
     """
@@ -53,7 +55,8 @@ class Route:
     form: str = ""
     service: Service = "compute"
     needs_token: bool = True
-    schema: type[BodySchema] | None = None
+    takes_body: bool = False
+    malformed: str = MALFORMED
     read_query: ReadQuery | None = None
     plain_faults: bool = False
 
@@ -85,7 +88,7 @@ ROUTES: tuple[Route, ...] = (
         method="POST",
         template=_VIFS,
         handler=networks.create_virtual_interface,
-        schema=networks.CreateInterfaceSchema,
+        takes_body=True,
     ),
     Route(
         operation="delete_virtual_interface",
@@ -104,7 +107,7 @@ ROUTES: tuple[Route, ...] = (
         method="POST",
         template="/os-networksv2",
         handler=networks.create_network,
-        schema=networks.CreateNetworkSchema,
+        takes_body=True,
     ),
     Route(
         operation="get_network",
@@ -138,7 +141,7 @@ ROUTES: tuple[Route, ...] = (
         method="POST",
         template="/servers",
         handler=servers.create_server,
-        schema=servers.CreateServerSchema,
+        takes_body=True,
     ),
     Route(
         operation="get_server",
@@ -186,7 +189,8 @@ ROUTES: tuple[Route, ...] = (
         handler=identity.authenticate,
         service="identity",
         needs_token=False,
-        schema=identity.AuthenticateSchema,
+        takes_body=True,
+        malformed=identity.UNPARSABLE,
     ),
     Route(
         operation="revoke_token",

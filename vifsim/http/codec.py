@@ -16,9 +16,7 @@ from email.utils import formatdate
 from hashlib import blake2b
 from html import escape
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
-
-from marshmallow import EXCLUDE, Schema, ValidationError
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from vifsim.errors import ApiFault, BadRequest
 
@@ -42,6 +40,7 @@ HTML_TYPE = "text/html; charset=UTF-8"
 XML_TYPE = "application/xml"
 
 MALFORMED = "Malformed request body"
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -98,21 +97,6 @@ def reply(value: Any, status: int = 200) -> Reply:
     return Reply(status, json.dumps(value).encode())
 
 
-class BodySchema(Schema):
-    """The schema of a request body: unknown keys are ignored, as the service does.
-
-    `malformed` is what a body that is no JSON object is told.
-    """
-
-    malformed: ClassVar[str] = MALFORMED
-    error_messages = {"type": "is not an object"}  # noqa: RUF012 -- marshmallow's own attribute
-
-    class Meta:
-        """Options."""
-
-        unknown = EXCLUDE
-
-
 def no_constant(text: str) -> float:
     """Refuse NaN and Infinity, which are no JSON.
 
@@ -159,22 +143,6 @@ def raw_digest(raw: bytes) -> str:
     return blake2b(raw, digest_size=8).hexdigest()
 
 
-def load(schema: BodySchema, data: Any) -> Any:
-    """Return what a schema makes of a body.
-
-    Raises:
-        BadRequest: not an object, or a key that is missing or wrong; the message names the first.
-    """
-    body = as_object(data)
-    if body is None:
-        raise BadRequest(f"{schema.malformed}: it is not an object")
-    try:
-        loaded: Any = schema.load(body)  # pyright: ignore[reportUnknownVariableType]  # a schema says no more
-    except ValidationError as exc:
-        raise BadRequest(first_problem(exc)) from exc
-    return loaded
-
-
 def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
@@ -191,26 +159,6 @@ def as_object(value: object) -> dict[str, Any] | None:
 def as_list(value: object) -> list[Any] | None:
     """Return a JSON list, or None where the value is none."""
     return value if _is_list(value) else None
-
-
-def first_problem(exc: ValidationError) -> str:
-    """Return the first error of a schema as `path: what is wrong`, or as it stands."""
-    messages: Any = exc.messages  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # as above
-    path, text = _first(messages, ())
-    if text.startswith("="):
-        return text[1:]
-    return f"{'.'.join(path)}: {text}" if path else text
-
-
-def _first(messages: Any, path: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-    inner = as_object(messages)
-    if inner is not None:
-        key, value = next(iter(inner.items()))
-        return _first(value, path if key == "_schema" else (*path, str(key)))
-    several = as_list(messages)
-    if several is not None:
-        return path, str(several[0]) if several else "is wrong"
-    return path, str(messages)
 
 
 # ── queries ──────────────────────────────────────────────────────────────────────────────────────

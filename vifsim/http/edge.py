@@ -44,10 +44,10 @@ from vifsim.http.codec import (
     base_of,
     digest_of,
     fault_reply,
-    load,
     parse_json,
     raw_digest,
 )
+from vifsim.http.identity import quick_credentials
 from vifsim.http.networks import quick_interface
 from vifsim.http.serving import Origin, StampedConnection, size_of, without_secrets
 from vifsim.http.wire import cut, send
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from vifsim.clock import Clock
     from vifsim.exchange import Decision
     from vifsim.http.app import Found, Route
-    from vifsim.http.codec import BodySchema, Reply
+    from vifsim.http.codec import Reply
     from vifsim.journal import Journal
     from vifsim.model import Identity, Settings
 
@@ -91,7 +91,6 @@ class Edge:
         self._journal = journal
         self._clock = clock
         self._router = Router()
-        self._schemas: dict[type[BodySchema], BodySchema] = {}
         self._ids = RequestIds(0)
         self._foreign: dict[str, int] = {}
         self._common: tuple[Settings | None, dict[str, str]] = (None, {})
@@ -236,7 +235,7 @@ class Edge:
             params=found.params,
             path=found.path,
         )
-        if route.schema is not None or route.read_query is not None:
+        if route.takes_body or route.read_query is not None:
             await self._read(request, route, asked)
         return await route.handler(asked)
 
@@ -254,16 +253,14 @@ class Edge:
     async def _read(self, request: web.Request, route: Route, asked: Asked) -> None:
         """Read the query and the body, and refuse what is wrong with them."""
         try:
-            if route.schema is not None:
-                await self._read_body(request, route.schema, asked)
+            if route.takes_body:
+                await self._read_body(request, route, asked)
             if route.read_query is not None:
                 asked.page = route.read_query(asked.query)
         except ApiFault as fault:
             await self._refuse(asked.call, fault)
 
-    async def _read_body(
-        self, request: web.Request, schema: type[BodySchema], asked: Asked
-    ) -> None:
+    async def _read_body(self, request: web.Request, route: Route, asked: Asked) -> None:
         raw = await _body_of(request)
         if raw:
             self._check_media_type(request)
@@ -273,20 +270,14 @@ class Edge:
             asked.body, call.body_digest = quick
         else:
             try:
-                data = parse_json(raw, schema.malformed)
+                data = parse_json(raw, route.malformed)
             except BadRequest:
                 call.body_digest = raw_digest(raw) if raw else None
                 raise
             call.body_digest = digest_of(data)
-            asked.body = load(self._schema(schema), data)
+            asked.body = _read_data(route, data)
         if call.operation == _ATTACH:
             call.network = asked.body
-
-    def _schema(self, schema: type[BodySchema]) -> BodySchema:
-        made = self._schemas.get(schema)
-        if made is None:
-            made = self._schemas[schema] = schema()
-        return made
 
     def _check_media_type(self, request: web.Request) -> None:
         text = request.headers.get("Content-Type", "")
@@ -322,6 +313,21 @@ class Edge:
 
 
 _ATTACH = "create_virtual_interface"
+_LOG_IN = "authenticate"
+
+
+def _read_data(route: Route, data: Any) -> Any:
+    """Return what a body comes to.
+
+    Raises:
+        BadRequest: it is not what the operation takes.
+    """
+    quick = quick_credentials(data) if route.operation == _LOG_IN else None
+    if quick is not None:
+        return quick
+    from vifsim.http.bodies import load, schema_of  # noqa: PLC0415 -- marshmallow is slow to import
+
+    return load(schema_of(route.operation), data, route.malformed)
 
 
 def _path_to_keep(request: web.Request, found: Found) -> str:

@@ -1,4 +1,4 @@
-"""Identity, version documents and extensions: schemas, handlers, rendering.
+"""Identity, version documents and extensions: handlers, rendering.
 
 The house rule: a handler makes one backend call.
 
@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from marshmallow import ValidationError, fields, post_load
-
-from vifsim.errors import BadRequest, ItemNotFound
-from vifsim.http.codec import BodySchema, Reply, as_object, link, reply, utc_text_ms
+from vifsim.errors import ItemNotFound
+from vifsim.http.codec import Reply, as_object, link, reply, utc_text_ms
 from vifsim.model import Credentials
 
 if TYPE_CHECKING:
@@ -21,92 +19,31 @@ if TYPE_CHECKING:
 
 UNPARSABLE = "Invalid request body: unable to parse Auth data"
 API_KEY = "RAX-KSKEY:apiKeyCredentials"
+_TENANT = frozenset({"tenantId", "tenantName"})
 
 
-class ApiKeySchema(BodySchema):
-    """A user and an API key."""
+def quick_credentials(data: Any) -> Credentials | None:
+    """Return the credentials of a common log-in, or None: the schema decides then.
 
-    username = fields.String(required=True)
-    apiKey = fields.String(required=True)  # noqa: N815 -- the API's own spelling
-    tenantId = fields.String(load_default=None, allow_none=True)  # noqa: N815 -- as above
-    tenantName = fields.String(load_default=None, allow_none=True)  # noqa: N815 -- as above
-
-
-class PasswordSchema(BodySchema):
-    """A user and a password."""
-
-    username = fields.String(required=True)
-    password = fields.String(required=True)
-    tenantId = fields.String(load_default=None, allow_none=True)  # noqa: N815 -- as above
-    tenantName = fields.String(load_default=None, allow_none=True)  # noqa: N815 -- as above
-
-
-class TokenSchema(BodySchema):
-    """A token to log in with again."""
-
-    id = fields.String(required=True)
-
-
-class AuthSchema(BodySchema):
-    """One of three credentials, with a tenant or without."""
-
-    api_key = fields.Nested(ApiKeySchema, data_key=API_KEY)
-    password = fields.Nested(PasswordSchema, data_key="passwordCredentials")
-    token = fields.Nested(TokenSchema)
-    tenantId = fields.String(load_default=None, allow_none=True)  # noqa: N815 -- as above
-    tenantName = fields.String(load_default=None, allow_none=True)  # noqa: N815 -- as above
-
-
-class AuthenticateSchema(BodySchema):
-    """The body of `authenticate`."""
-
-    malformed = UNPARSABLE
-    auth = fields.Nested(AuthSchema, required=True)
-
-    def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> None:
-        """Say what the service says, and where.
-
-        Raises:
-            BadRequest: always.
-        """
-        messages: Any = error.messages  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # marshmallow says no more
-        raise BadRequest(f"{UNPARSABLE} ({_where(messages)})") from error
-
-    @post_load
-    def _credentials(self, data: dict[str, Any], **_: object) -> Credentials:
-        auth = data["auth"]
-        given = [key for key in ("api_key", "password", "token") if key in auth]
-        if len(given) != 1:
-            raise BadRequest(f"{UNPARSABLE} (auth holds {len(given)} credentials, not one)")
-        inner = auth[given[0]]
-        tenant = _tenant(auth, inner)
-        if given[0] == "token":
-            if tenant is None:
-                raise BadRequest(f"{UNPARSABLE} (a token needs a tenantId or tenantName)")
-            return Credentials(token=inner["id"], tenant=tenant)
-        if given[0] == "api_key":
-            return Credentials(username=inner["username"], api_key=inner["apiKey"], tenant=tenant)
-        return Credentials(username=inner["username"], password=inner["password"], tenant=tenant)
-
-
-def _where(messages: Any) -> str:
-    path: list[str] = []
-    while inner := as_object(messages):
-        key, messages = next(iter(inner.items()))
-        path.append(str(key))
-    return f"{'.'.join(path)} is missing or wrong"
-
-
-def _tenant(auth: dict[str, Any], inner: dict[str, Any]) -> str | None:
-    """Return the tenant, which stands beside the credentials or inside them."""
-    ids = {place.get("tenantId") for place in (auth, inner)} - {None}
-    names = {place.get("tenantName") for place in (auth, inner)} - {None}
-    if ids and names:
-        raise BadRequest("tenantId and tenantName are given together: name one of them")
-    found = ids | names
-    if len(found) > 1:
-        raise BadRequest("two tenants are given: name one of them")
-    return next(iter(found), None)
+    Everything that this accepts the schema reads alike; `tests/http/test_identity.py` holds the
+    two together.
+    """
+    match data:
+        case {"auth": {"RAX-KSKEY:apiKeyCredentials": given, **outer}}:
+            secret, field = "apiKey", "api_key"
+        case {"auth": {"passwordCredentials": given, **outer}}:
+            secret, field = "password", "password"
+        case _:
+            return None
+    inner = as_object(given)
+    if inner is None or inner.keys() != {"username", secret}:
+        return None
+    tenant: Any = next(iter(outer.values()), None)
+    texts = [*inner.values(), tenant or ""]
+    if len(outer) > 1 or not outer.keys() <= _TENANT or not all(type(t) is str for t in texts):
+        return None
+    values: dict[str, str] = {"username": inner["username"], field: inner[secret]}
+    return Credentials(**values, tenant=tenant)
 
 
 # ── tokens ───────────────────────────────────────────────────────────────────────────────────────

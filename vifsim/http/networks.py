@@ -1,4 +1,4 @@
-"""Networks and virtual interfaces: schemas, handlers, rendering.
+"""Networks and virtual interfaces: handlers, rendering.
 
 The house rule: a handler makes one backend call.
 
@@ -11,11 +11,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from marshmallow import ValidationError, fields, post_load
-
-from vifsim.cloud import canonical_cidr
-from vifsim.errors import BadRequest
-from vifsim.http.codec import TEXT_TYPE, BodySchema, Reply, digest_of, reply, whole_number
+from vifsim.http.codec import TEXT_TYPE, Reply, digest_of, reply, whole_number
 from vifsim.model import InterfaceId, NetworkId, ServerId
 
 if TYPE_CHECKING:
@@ -24,7 +20,6 @@ if TYPE_CHECKING:
     from vifsim.http.codec import Asked
     from vifsim.model import Network, VirtualInterface
 
-UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _COMMON_BODY = re.compile(
     rb'\s*{\s*"virtual_interface"\s*:\s*{\s*"network_id"\s*:\s*'
     rb'"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"\s*}\s*}\s*'.replace(
@@ -32,77 +27,8 @@ _COMMON_BODY = re.compile(
     )
 )
 _MOST = 1000
-REQUIRED: dict[str, Any] = {
-    "required": "is missing",
-    "null": "may not be null",
-    "invalid": "is not a text",
-}
-
 DELETED_BODY = b"202 Accepted\n\nThe request is accepted for processing.\n\n   "
 """The 58 documented bytes that a deleted network answers with."""
-
-
-class UuidField(fields.String):
-    """A UUID in text, made lower-case."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text: str = super()._deserialize(value, attr, data, **kwargs)  # pyright: ignore[reportUnknownMemberType]  # marshmallow leaves `data` open
-        if not UUID.fullmatch(text):
-            raise ValidationError("is not a UUID")
-        return text.lower()
-
-
-class NewInterfaceSchema(BodySchema):
-    """The network to attach to."""
-
-    network_id = UuidField(
-        required=True,
-        error_messages=REQUIRED,
-        metadata={"description": "The id of the network.", "format": "uuid"},
-    )
-
-
-class CreateInterfaceSchema(BodySchema):
-    """The body of `create_virtual_interface`."""
-
-    virtual_interface = fields.Nested(NewInterfaceSchema, required=True, error_messages=REQUIRED)
-
-    @post_load
-    def _network_id(self, data: dict[str, Any], **_: object) -> NetworkId:
-        return NetworkId(data["virtual_interface"]["network_id"])
-
-
-class NewNetworkSchema(BodySchema):
-    """A network to create."""
-
-    label = fields.String(
-        required=True,
-        error_messages=REQUIRED,
-        metadata={"description": "1 to 255 characters.", "minLength": 1, "maxLength": 255},
-    )
-    cidr = fields.String(
-        load_default="",
-        allow_none=True,
-        error_messages=REQUIRED,
-        metadata={"description": "At least 4 addresses.", "example": "192.168.0.0/24"},
-    )
-
-
-class CreateNetworkSchema(BodySchema):
-    """The body of `create_network`."""
-
-    network = fields.Nested(NewNetworkSchema, required=True, error_messages=REQUIRED)
-
-    @post_load
-    def _checked(self, data: dict[str, Any], **_: object) -> tuple[str, str]:
-        network = data["network"]
-        label = network["label"].strip()
-        if not 1 <= len(label) <= 255:
-            raise ValidationError("is not 1 to 255 characters", "network.label")
-        try:
-            return label, canonical_cidr(network["cidr"] or "")
-        except BadRequest as exc:
-            raise ValidationError(f"={exc.message}") from exc
 
 
 def quick_interface(raw: bytes) -> tuple[NetworkId, str] | None:

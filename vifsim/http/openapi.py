@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vifsim.errors import UsageError
 from vifsim.http import shapes
 from vifsim.http.app import CHOICES, ROUTES
+from vifsim.http.bodies import SCHEMAS
 from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.control import PREFIX
 from vifsim.scenario.schema import RuleSchema, ScenarioSchema, WorldSchema
@@ -195,8 +196,8 @@ def _add(
     }
     if not route.needs_token:
         operation["security"] = _OPEN
-    if route.schema is not None:
-        content = {"application/json": {"schema": route.schema}}
+    if route.takes_body:
+        content = {"application/json": {"schema": SCHEMAS[route.operation]}}
         operation["requestBody"] = {"required": True, "content": content}
     spec.path(path=path, operations={route.method.lower(): operation})
 
@@ -249,7 +250,7 @@ def _faults(route: Route) -> set[int]:
         found.add(401)
     if route.service == "compute":
         found |= {403, 404}
-    if route.schema is not None:
+    if route.takes_body:
         found.update(_BODY_FAULTS)
     return found
 

@@ -1,4 +1,4 @@
-"""Servers, addresses, limits: schemas, handlers, rendering.
+"""Servers, addresses, limits: handlers, rendering.
 
 The house rule: a handler makes one backend call.
 
@@ -9,27 +9,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from hashlib import sha224
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from marshmallow import ValidationError, fields, post_load
-
 from vifsim.cloud import power_state, vm_state
-from vifsim.errors import BadRequest, Forbidden, ItemNotFound
+from vifsim.errors import BadRequest, ItemNotFound
 from vifsim.http.codec import (
-    BodySchema,
     Reply,
-    as_list,
-    as_object,
     link,
     reply,
     utc_text,
     utc_text_ms,
     whole_number,
 )
-from vifsim.http.networks import REQUIRED, UUID
-from vifsim.model import NetworkId, NewServer, ServerId, ServerQuery
+from vifsim.model import ServerId, ServerQuery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,150 +30,7 @@ if TYPE_CHECKING:
     from vifsim.http.codec import Asked
     from vifsim.model import Limits, Rate, Server, ServerView, VirtualInterface
 
-_MAX_METADATA = 40
-_MAX_NAME = 255
-
-
-def _text(value: object, name: str) -> str:
-    if not isinstance(value, str):
-        raise ValidationError("is not a text", name)
-    return value
-
-
-def _reference(value: object, name: str) -> str:
-    """Return the id in an image or flavor reference: itself, or the last part of a URL."""
-    text = _text(value, name).rstrip("/").rpartition("/")[2]
-    if not text:
-        raise ValidationError("is empty", name)
-    return text
-
-
-class NewServerSchema(BodySchema):
-    """A server to create."""
-
-    name = fields.String(
-        required=True,
-        error_messages=REQUIRED,
-        metadata={"description": "1 to 255 characters.", "minLength": 1, "maxLength": 255},
-    )
-    imageRef = fields.String(  # noqa: N815 -- the API's own spelling
-        required=True, error_messages=REQUIRED, metadata={"description": "An id or a URL."}
-    )
-    flavorRef = fields.String(  # noqa: N815 -- the API's own spelling
-        required=True, error_messages=REQUIRED, metadata={"description": "An id or a URL."}
-    )
-    networks = fields.Raw(
-        load_default=None,
-        metadata={
-            "description": "Exactly these, in this order; left out: public and private.",
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["uuid"],
-                "properties": {"uuid": {"type": "string", "format": "uuid"}},
-            },
-        },
-    )
-    disk_config = fields.String(data_key="OS-DCF:diskConfig", load_default="AUTO")
-    metadata = fields.Raw(
-        load_default=None,
-        metadata={
-            "description": "Up to 40 pairs of texts.",
-            "type": "object",
-            "additionalProperties": {"type": "string"},
-        },
-    )
-    accessIPv4 = fields.String(load_default="")  # noqa: N815 -- the API's own spelling
-    accessIPv6 = fields.String(load_default="")  # noqa: N815 -- the API's own spelling
-    key_name = fields.String(load_default=None, allow_none=True)
-    config_drive = fields.Raw(load_default="")
-    min_count = fields.Raw(load_default=1)
-    max_count = fields.Raw(load_default=1)
-
-
-class CreateServerSchema(BodySchema):
-    """The body of `create_server`."""
-
-    server = fields.Nested(NewServerSchema, required=True, error_messages=REQUIRED)
-
-    @post_load
-    def _checked(self, data: dict[str, Any], **_: object) -> NewServer:
-        server = data["server"]
-        for name in ("min_count", "max_count"):
-            if server[name] not in (1, "1", None):
-                raise ValidationError("can only be 1 here", f"server.{name}")
-        if server["disk_config"] not in {"AUTO", "MANUAL"}:
-            text = "=OS-DCF:diskConfig must be either 'MANUAL' or 'AUTO'."
-            raise ValidationError(text, "server.OS-DCF:diskConfig")
-        return NewServer(
-            name=_name(server["name"]),
-            image_ref=_reference(server["imageRef"], "server.imageRef"),
-            flavor_ref=_reference(server["flavorRef"], "server.flavorRef"),
-            networks=_networks(server["networks"]),
-            disk_config=server["disk_config"],
-            metadata=_metadata(server["metadata"]),
-            access_ipv4=_address(server["accessIPv4"], 4),
-            access_ipv6=_address(server["accessIPv6"], 6),
-            key_name=server["key_name"],
-            config_drive=str(server["config_drive"] or ""),
-        )
-
-
-def _name(text: str) -> str:
-    if not text.strip() or len(text) > _MAX_NAME:
-        raise ValidationError("is not 1 to 255 characters", "server.name")
-    return text
-
-
-def _networks(value: object) -> tuple[NetworkId, ...] | None:
-    if value is None:
-        return None
-    given = as_list(value)
-    if given is None:
-        raise ValidationError("is not a list", "server.networks")
-    found: list[NetworkId] = []
-    for index, wanted in enumerate(given):
-        place = f"server.networks.{index}"
-        item = as_object(wanted)
-        if item is None:
-            raise ValidationError("is not an object", place)
-        if "port" in item:
-            raise ValidationError("ports are not modelled here, name a uuid", f"{place}.port")
-        uuid = item.get("uuid")
-        if not isinstance(uuid, str) or not UUID.fullmatch(uuid):
-            raise ValidationError("is not a UUID", f"{place}.uuid")
-        found.append(NetworkId(uuid.lower()))
-    return tuple(found)
-
-
-def _metadata(value: object) -> dict[str, str]:
-    if value is None:
-        return {}
-    given = as_object(value)
-    if given is None:
-        raise ValidationError("is not an object", "server.metadata")
-    for key, text in given.items():
-        place = f"server.metadata.{key[:40]}"
-        if not isinstance(text, str):
-            raise ValidationError("is not a text", place)
-        if len(key.encode()) > _MAX_NAME or len(text.encode("utf-8", "replace")) > _MAX_NAME:
-            raise ValidationError("is over 255 bytes", place)
-    if len(given) > _MAX_METADATA:
-        raise Forbidden(f"Maximum number of metadata items exceeds {_MAX_METADATA}")
-    return given
-
-
-def _address(text: str, version: int) -> str:
-    if not text:
-        return ""
-    name = f"server.accessIPv{version}"
-    try:
-        address = ip_address(text)
-    except ValueError as exc:
-        raise ValidationError(f"is not an IPv{version} address", name) from exc
-    if address.version != version:
-        raise ValidationError(f"is not an IPv{version} address", name)
-    return text
+MAX_METADATA = 40
 
 
 # ── handlers ─────────────────────────────────────────────────────────────────────────────────────
@@ -406,7 +256,7 @@ def _absolute(limits: Limits) -> dict[str, int]:
         "maxTotalRAMSize": _bound(usage.quotas.ram),
         "maxTotalCores": -1,
         "maxTotalPrivateNetworks": _bound(usage.quotas.networks),
-        "maxServerMeta": _MAX_METADATA,
+        "maxServerMeta": MAX_METADATA,
         "maxImageMeta": 40,
         "maxPersonality": 5,
         "maxPersonalitySize": 1000,

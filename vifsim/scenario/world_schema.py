@@ -11,10 +11,10 @@ import ipaddress
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from vifsim import cloud
+from vifsim.demo_world import FIRST_USER, demo_world
 from vifsim.draws import secret_digest, token_digest
 from vifsim.errors import BadRequest, ScenarioError
 from vifsim.model import (
@@ -65,7 +65,6 @@ if TYPE_CHECKING:
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _MAC = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
-_FIRST_USER = 10_000
 _LABELS: Mapping[str, NetworkId] = {"public": PUBLIC, "private": SERVICE}
 
 
@@ -249,7 +248,7 @@ def load_world(mapping: Mapping[str, Any], seed: int = 0, *, source: str = "worl
         ScenarioError: an unknown key, a wrong value, or a reference to what is not there.
     """
     if not mapping:
-        return _demo_world(seed)
+        return demo_world(seed)
     document = read_data(mapping, source=source)
     data: Any = document.data
     if not isinstance(data, dict):
@@ -258,14 +257,6 @@ def load_world(mapping: Mapping[str, Any], seed: int = 0, *, source: str = "worl
     if world is None:
         problems = [document.problem(path, flaw.at(path), hint=flaw.hint) for path, flaw in flaws]
         raise ScenarioError(source, problems)
-    return world
-
-
-@cache
-def _demo_world(seed: int) -> World:
-    world, _ = read_world(dict(DEMO_DOCUMENT), seed)
-    if world is None:
-        raise AssertionError("the demo world is sound")
     return world
 
 
@@ -335,7 +326,7 @@ class _Reader:
         ]
         return tuple(
             User(
-                id=str(_FIRST_USER + index),
+                id=str(FIRST_USER + index),
                 name=user["name"],
                 tenant=TenantId(tenant),
                 role=user.get("role", "admin"),
