@@ -1,7 +1,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY . .
-RUN python -m venv /opt/vifsim && /opt/vifsim/bin/pip install --no-cache-dir '.[metrics,openapi]'
+RUN python -m venv /opt/vifsim && /opt/vifsim/bin/pip install --no-cache-dir '.[metrics,openapi,postgres]'
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /data --create-home vifsim

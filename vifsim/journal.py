@@ -120,6 +120,7 @@ class Journal:
     def forget(self, up_to: int) -> None:
         """Forget the entries up to a `seq`."""
         self._number()
+        self._seq = max(self._seq, up_to)
         while self._entries and self._entries[0].seq <= up_to:
             self._under_way.discard(self._entries.popleft().seq)
             self._size -= self._sizes.popleft()

@@ -170,7 +170,10 @@ class Sharing(ABC):
 
     @abstractmethod
     async def entries(self, after: int, also: Collection[int]) -> tuple[Head, list[Entry]]:
-        """Return the entries after a place, and some that are known, in order."""
+        """Return the next entries after a place, and some that are known, in order.
+
+        Not more than can be read at a time: ask again until there are none after.
+        """
 
     @abstractmethod
     async def forget_entries(self, *, up_to: int | None) -> None:

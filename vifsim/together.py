@@ -227,7 +227,7 @@ class Together:
         while True:
             await self._clock.pause(_PULSE)
             try:
-                await self.catch_up()
+                await self.catch_up(receive=False)
             except ApiFault:
                 pass  # the store is away, which the calls say: the next look may find it
             except Exception:
@@ -264,8 +264,11 @@ class Together:
 
     # ── the journal ──
 
-    async def catch_up(self) -> None:
-        """Hand over the entries of this process, and learn what the others did."""
+    async def catch_up(self, *, receive: bool = True) -> None:
+        """Hand over the entries of this process, and learn what the others did.
+
+        `receive` says whether their entries are wanted, too, where nobody listens to them.
+        """
         async with self._turn:
             if self._forget > self._cleared:
                 await self.sharing.forget_entries(up_to=self._forget)
@@ -276,8 +279,8 @@ class Together:
                 await self.hear()
             if head.run != self._run:
                 self._missed_run(head.run)
-            elif head.last > self._journal.last or head.cleared > self._cleared or self._open:
-                await self._receive()
+            elif receive or self._journal.listeners:
+                await self._receive(head)
 
     async def clear(self) -> None:
         """Forget all entries, in all processes."""
@@ -334,17 +337,23 @@ class Together:
             looks=json.dumps(looks) if looks else "[]",
         )
 
-    async def _receive(self) -> None:
-        head, entries = await self.sharing.entries(self._journal.last, list(self._open))
-        if head.run != self._run:
-            return  # the next look begins again
-        for entry in entries:
-            self._receive_one(entry)
+    async def _receive(self, head: Head) -> None:
+        """Read entries up to where the journal stands, and those that were under way."""
+        while head.last > self._journal.last or self._open:
+            before, waiting = self._journal.last, len(self._open)
+            head, entries = await self.sharing.entries(before, list(self._open))
+            if head.run != self._run:
+                return  # the next look begins again
+            for entry in entries:
+                self._receive_one(entry)
+            if self._journal.last == before and len(self._open) == waiting:
+                break
         if head.cleared > self._cleared:
             self._cleared = head.cleared
             self._journal.forget(head.cleared)
+            self._journal.dropped = 0
             self._open = {seq: call for seq, call in self._open.items() if seq > head.cleared}
-        self._journal.dropped = max(0, head.dropped - head.cleared)
+        self._journal.dropped = max(self._journal.dropped, head.dropped - head.cleared)
 
     def _receive_one(self, entry: Entry) -> None:
         call = received(entry)

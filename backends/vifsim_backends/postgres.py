@@ -37,7 +37,7 @@ from vifsim_backends.postgres_at_hand import (
 from vifsim_backends.postgres_locks import Locks
 from vifsim_backends.postgres_rows import PostgresRows, PostgresWriterRows
 from vifsim_backends.postgres_shared import PostgresSharing
-from vifsim_backends.postgres_writer import LOST, Known, Work, Writer
+from vifsim_backends.postgres_writer import LOST, Known, Work, Writer, give_up
 from vifsim_backends.pump import Pump
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class PostgresBackend(StoreBackend):
                 self._writer.open(connection, await self._prepare(connection, world))
                 self._pool = await asyncpg.create_pool(
                     self.url,
-                    min_size=1,
+                    min_size=0,
                     max_size=_READERS,
                     command_timeout=_PATIENCE,
                     timeout=_PATIENCE,
@@ -175,7 +175,11 @@ class PostgresBackend(StoreBackend):
         try:
             with self.clock.busy():
                 async with self._pool.acquire() as connection:
-                    found = await use(connection)
+                    try:
+                        found = await use(connection)
+                    except LOST as exc:
+                        give_up(connection, exc)
+                        raise
         except LOST as exc:
             raise self._unavailable(exc) from exc
         self._ailing = False

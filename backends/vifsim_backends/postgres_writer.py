@@ -33,10 +33,19 @@ if TYPE_CHECKING:
 LOST = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was used while it broke
     OSError,
     TimeoutError,
 )
 """What a database that cannot be used raises."""
+
+
+def give_up(connection: Connection, exc: BaseException) -> None:
+    """Let go of a connection that did not end in what the database itself has said."""
+    if isinstance(exc, LOST) and not isinstance(exc, asyncpg.PostgresError):
+        connection.terminate()
+
+
 _BATCH = 100
 """Most operations in one transaction: other processes may wait for it."""
 _ATTEMPTS = 5
@@ -178,6 +187,8 @@ class Writer:
                 failure = exc
             except Exception as exc:  # noqa: BLE001 -- whoever waits must hear of a defect, too
                 failure = exc
+                if self._connection is not None:
+                    give_up(self._connection, exc)
                 break
         error = self._failed(failure) if isinstance(failure, LOST) else failure
         for work in batch:

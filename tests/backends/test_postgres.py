@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,12 @@ async def four(new_url: str) -> AsyncIterator[list[Backend]]:
         await backend.close()
 
 
+async def new_server(backend: Backend) -> ServerId:
+    """Return the id of a new server that is attached to nothing."""
+    new = NewServer(name="new", image_ref="1", flavor_ref="2", networks=())
+    return (await backend.create_server(a_call(), new)).server.id
+
+
 async def test_of_concurrent_attaches_through_four_exactly_one_wins(four: list[Backend]) -> None:
     attempts = [backend.create_virtual_interface(a_call(), ONE, BLUE) for backend in four * 50]
 
@@ -133,23 +140,59 @@ async def test_memory_and_postgres_restore_one_another(url: str) -> None:
     await postgres.close()
 
 
-async def test_a_server_that_went_away_is_a_503_until_it_is_back(
+@dataclass(slots=True)
+class Visitor:
+    """Attaches and detaches a server again and again, and remembers what it was told."""
+
+    server: ServerId
+    answers: set[str] = field(default_factory=set[str])
+    held: str | None = None
+    sure: bool = True
+
+    async def come_and_go(self, backend: Backend, busy: asyncio.Event) -> None:
+        while busy.is_set():
+            try:
+                await self.once(backend)
+            except ServiceUnavailable:
+                self.answers.add("away")
+                await backend.clock.pause()
+            except Conflict:
+                return  # an attachment was committed whose answer was lost
+
+    async def once(self, backend: Backend) -> None:
+        self.sure = False
+        made = await backend.create_virtual_interface(a_call(), self.server, BLUE)
+        self.held, self.sure = made.id, True
+        await backend.identify("whoever")
+        self.sure = False
+        await backend.delete_virtual_interface(a_call(), self.server, made.id)
+        self.held, self.sure = None, True
+        self.answers.add("done")
+
+
+async def test_a_server_that_went_away_is_a_503_until_it_is_back_and_loses_nothing(
     postgres: Cluster, url: str
 ) -> None:
     backend = PostgresBackend(url, clock=SimClock(mode="manual"))
     await backend.open(world())
+    visitors = [Visitor(await new_server(backend)) for _ in range(8)]
+    busy = asyncio.Event()
+    busy.set()
 
+    running = [asyncio.create_task(one.come_and_go(backend, busy)) for one in visitors]
     await asyncio.to_thread(postgres.stop)
-    try:
-        with pytest.raises(ServiceUnavailable):
-            await attach(backend)
-        with pytest.raises(ServiceUnavailable):
-            await attached(backend)
-    finally:
-        await asyncio.to_thread(postgres.start)
+    with pytest.raises(ServiceUnavailable):
+        await backend.identify("whoever")
+    await asyncio.to_thread(postgres.start)
     made = await attach(backend)
+    busy.clear()
+    await asyncio.gather(*running)
 
     assert [found.id for found in await attached(backend)] == [made.id]
+    assert all("away" in one.answers for one in visitors)
+    for one in visitors:
+        found = [interface.id for interface in await attached(backend, one.server)]
+        assert not one.sure or found == [one.held] * (one.held is not None)
     await backend.close()
 
 
@@ -171,13 +214,11 @@ async def test_simulators_over_one_database_are_one_cloud(url: str) -> None:
 async def test_mixed_operations_through_four_lose_nothing(four: list[Backend]) -> None:
     async def come_and_go(number: int) -> ServerId:
         backend, other = four[number % 4], four[(number + 1) % 4]
-        server = await backend.create_server(
-            a_call(), NewServer(name="new", image_ref="1", flavor_ref="2", networks=())
-        )
-        made = await other.create_virtual_interface(a_call(), server.server.id, BLUE)
+        server = await new_server(backend)
+        made = await other.create_virtual_interface(a_call(), server, BLUE)
         if number % 2:
-            await backend.delete_virtual_interface(a_call(), server.server.id, made.id)
-        return server.server.id
+            await backend.delete_virtual_interface(a_call(), server, made.id)
+        return server
 
     servers = await asyncio.gather(*(come_and_go(number) for number in range(40)))
 
