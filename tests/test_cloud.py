@@ -233,16 +233,15 @@ def test_a_duplicate_goes_before_the_policy() -> None:
     settings = Settings(policy=Policy(banned=(BLUE,)))
 
     with pytest.raises(Conflict):
-        cloud.admit_attach(BLUE_NETWORK, [an_interface()], settings, Quotas())
+        cloud.admit_attach(BLUE_NETWORK, [BLUE], settings, Quotas())
     with pytest.raises(Forbidden):
         cloud.admit_attach(BLUE_NETWORK, [], settings, Quotas())
 
 
 def test_fixed_networks_do_not_count_as_isolated() -> None:
     settings = Settings(policy=Policy(max_isolated=1))
-    fixed = [an_interface(1, PUBLIC), an_interface(2, SERVICE)]
 
-    cloud.admit_attach(BLUE_NETWORK, fixed, settings, Quotas())
+    cloud.admit_attach(BLUE_NETWORK, [PUBLIC, SERVICE], settings, Quotas())
 
 
 # ── states ──

@@ -140,23 +140,23 @@ def admit_state(server: Server, settings: Settings, verb: str) -> None:
 
 def admit_attach(
     network: Network,
-    interfaces: Sequence[VirtualInterface],
+    attached: Sequence[NetworkId],
     settings: Settings,
     quotas: Quotas,
 ) -> None:
-    """Refuse an attachment that the server's own interfaces or the account's policy forbid.
+    """Refuse an attachment that the server's own networks or the account's policy forbid.
 
     Raises:
         Conflict, BadRequest: attached there already, by `settings.duplicate_vif_status`.
         BadRequest: the server has as many interfaces as it may.
         Forbidden: the policy bans the network, or another isolated one.
     """
-    if any(interface.network_id == network.id for interface in interfaces):
+    if network.id in attached:
         text = f"Instance is already attached to network {network.id}"
         raise (Conflict if settings.duplicate_vif_status == 409 else BadRequest)(text)
-    if quotas.vifs_per_server is not None and len(interfaces) >= quotas.vifs_per_server:
-        raise BadRequest(f"Too many interfaces: the server has {len(interfaces)} already")
-    _admit_by_policy(network, interfaces, settings)
+    if quotas.vifs_per_server is not None and len(attached) >= quotas.vifs_per_server:
+        raise BadRequest(f"Too many interfaces: the server has {len(attached)} already")
+    _admit_by_policy(network, attached, settings)
 
 
 def admit_crowd(network: Network, on_network: int, quotas: Quotas) -> None:
@@ -187,15 +187,14 @@ def unknown_network(network_id: str, settings: Settings) -> ApiFault:
     return BadRequest(f"Network {network_id} could not be found")
 
 
-def _admit_by_policy(
-    network: Network, interfaces: Sequence[VirtualInterface], settings: Settings
-) -> None:
+def _admit_by_policy(network: Network, attached: Sequence[NetworkId], settings: Settings) -> None:
     policy = settings.policy
     if network.id in policy.banned:
         raise Forbidden(f"Networks ({network.id}) not allowed", policy=True)
     most = policy.max_isolated if policy.exactly_isolated is None else policy.exactly_isolated
-    isolated = sum(interface.network_id not in FIXED_NETWORKS for interface in interfaces)
-    if network.isolated and most is not None and isolated >= most:
+    if most is None or not network.isolated:
+        return
+    if sum(known not in FIXED_NETWORKS for known in attached) >= most:
         text = f"At most {most} isolated network(s) can be attached"
         raise Forbidden(text, policy=True)
 
@@ -425,8 +424,8 @@ def v6_candidates(prefix: IPv6Network) -> Iterator[str]:
 
 def mac_text(number: int) -> str:
     """Return the MAC of a place in the space: BC:76:4E and three octets, upper case."""
-    octets = number % MAC_SPACE
-    return f"BC:76:4E:{octets >> 16:02X}:{octets >> 8 & 255:02X}:{octets & 255:02X}"
+    octets = f"{number % MAC_SPACE:06X}"
+    return f"BC:76:4E:{octets[:2]}:{octets[2:4]}:{octets[4:]}"
 
 
 def slots_after(last: int, size: int) -> Iterator[int]:

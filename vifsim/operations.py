@@ -236,7 +236,7 @@ class Rows(ABC):
             server=await self.server(server_id),
             network=None if network_id in _FIXED else await self.network(network_id),
             tenant=await self.tenant(tenant_id),
-            interfaces=await self.interfaces(server_id),
+            attached=[one.network_id for one in await self.interfaces(server_id)],
         )
 
     async def place(
@@ -261,13 +261,13 @@ class Rows(ABC):
 class Site:
     """Where an interface is to be attached: the things behind the call's ids, None where unknown.
 
-    `network` is an isolated one, whoever's it is.
+    `network` is an isolated one, whoever's it is; `attached` are the networks of the server.
     """
 
     server: Server | None
     network: Network | None
     tenant: Tenant | None
-    interfaces: Sequence[VirtualInterface]
+    attached: Sequence[NetworkId]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -522,7 +522,7 @@ async def attach(
     if network is None:
         raise cloud.unknown_network(network_id, rows.settings)
     quotas = _quotas(rows, site.tenant)
-    cloud.admit_attach(network, site.interfaces, rows.settings, quotas)
+    cloud.admit_attach(network, site.attached, rows.settings, quotas)
     if network.isolated and quotas.servers_per_network is not None:
         cloud.admit_crowd(network, await rows.on_network(network_id), quotas)
     numbers = Numbers(rows)

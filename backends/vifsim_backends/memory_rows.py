@@ -8,12 +8,12 @@ The house rule: what is stored changes in steps only, each of which is logged by
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from vifsim.cloud import attach_order, flavor_ram
 from vifsim.errors import Conflict
 from vifsim.operations import Contents, Rows, Site, effect_on
+from vifsim_backends.packed import MacSet, pack, unpack
 from vifsim_backends.row_values import TOMBSTONES
 from vifsim_backends.way_back import WayBack
 
@@ -37,19 +37,27 @@ if TYPE_CHECKING:
     )
     from vifsim.operations import Thing
     from vifsim.store import TokenTable
+    from vifsim_backends.packed import Joint, Packed
     from vifsim_backends.way_back import Place
 
 Step = tuple[Any, ...]
-"""A method of the rows that undoes a write, and its arguments."""
+"""A method of `MemoryRows` that undoes a write, and its arguments."""
 
-_number = attrgetter("number")
+_NONE: frozenset[str] = frozenset()
 
 
 class MemoryRows(Rows):
     """Rows in dictionaries.
 
-    A server's value among the interfaces is the interface itself while it has one, else a tuple: a
-    dictionary for each server would cost more than the interfaces do.
+    What is attached to a server is an id while there is one, else a tuple: a dictionary for each
+    server would cost more than the interfaces do.
+
+    Args:
+        settings: of the cloud.
+        seed: that ids follow from.
+        clock: where times come from.
+        tokens: kept where they are asked for.
+        way: where steps are logged; one of its own where it is None.
     """
 
     def __init__(
@@ -77,10 +85,11 @@ class MemoryRows(Rows):
         self._leaving: dict[ServerId, float] = {}
         self._gone: dict[ServerId, None] = {}
         self._touched: dict[ServerId, float] = {}
-        self._interfaces: dict[InterfaceId, VirtualInterface] = {}
-        self._attached: dict[ServerId, VirtualInterface | tuple[VirtualInterface, ...]] = {}
+        self._joints: dict[NetworkId, Joint] = {}
+        self._interfaces: dict[InterfaceId, Packed] = {}
+        self._attached: dict[ServerId, InterfaceId | tuple[InterfaceId, ...]] = {}
         self._addresses: dict[NetworkId, set[str]] = {}
-        self._macs: set[str] = set()
+        self._macs = MacSet()
 
     def __len__(self) -> int:
         """How many things there are."""
@@ -102,7 +111,7 @@ class MemoryRows(Rows):
             ControlFault: 409, nothing leads there any more.
         """
         for undo, *arguments in self._way.back_to(place):
-            undo(*arguments)
+            undo(self, *arguments)
 
     def _log(self, *step: Any) -> None:
         if self._logged:
@@ -110,7 +119,7 @@ class MemoryRows(Rows):
 
     def configure(self, settings: Settings) -> None:
         """Behave by other settings from now on."""
-        self._log(self.configure, self.settings)
+        self._log(MemoryRows.configure, self.settings)
         self.settings = settings
 
     # ── sequences, tenants, users, tokens ──
@@ -133,7 +142,7 @@ class MemoryRows(Rows):
         known = self._sequences
         if self._logged:
             before = {kind: known.get(kind, 0) for kind in numbers}
-            self._steps.append((self._set_sequences, before))
+            self._steps.append((MemoryRows._set_sequences, before))
         known.update(numbers)
 
     async def tenant(self, tenant_id: TenantId) -> Tenant | None:
@@ -143,7 +152,7 @@ class MemoryRows(Rows):
         self._set_tenant(tenant.id, tenant)
 
     def _set_tenant(self, tenant_id: TenantId, tenant: Tenant | None) -> None:
-        self._log(self._set_tenant, tenant_id, self._tenants.get(tenant_id))
+        self._log(MemoryRows._set_tenant, tenant_id, self._tenants.get(tenant_id))
         if tenant is None:
             del self._tenants[tenant_id]
         else:
@@ -156,7 +165,7 @@ class MemoryRows(Rows):
         self._set_user(user.name, user)
 
     def _set_user(self, name: str, user: User | None) -> None:
-        self._log(self._set_user, name, self._tokens.users.get(name))
+        self._log(MemoryRows._set_user, name, self._tokens.users.get(name))
         if user is None:
             self._tokens.drop_user(name)
         else:
@@ -172,7 +181,7 @@ class MemoryRows(Rows):
         self._set_token(token.digest, token)
 
     def _set_token(self, digest: str, token: Token | None) -> None:
-        self._log(self._set_token, digest, self._tokens.tokens.get(digest))
+        self._log(MemoryRows._set_token, digest, self._tokens.tokens.get(digest))
         if token is None:
             self._tokens.drop_token(digest)
         else:
@@ -191,7 +200,7 @@ class MemoryRows(Rows):
 
     def _add_network(self, network: Network, rank: int) -> None:
         """Add a network in its place among all: networks are listed as they were created."""
-        self._log(self._remove_network, network.id)
+        self._log(MemoryRows._remove_network, network.id)
         last = next(reversed(self._ranks.values()), 0)
         self._networks[network.id] = network
         self._ranks[network.id] = rank
@@ -206,8 +215,9 @@ class MemoryRows(Rows):
 
     def _remove_network(self, network_id: NetworkId) -> None:
         network, rank = self._networks.pop(network_id), self._ranks.pop(network_id)
-        self._log(self._add_network, network, rank)
+        self._log(MemoryRows._add_network, network, rank)
         self._addresses.pop(network_id, None)
+        self._joints.pop(network_id, None)
 
     # ── servers ──
 
@@ -219,7 +229,7 @@ class MemoryRows(Rows):
 
     def _set_server(self, server_id: ServerId, server: Server | None) -> None:
         known = self._servers.get(server_id)
-        self._log(self._set_server, server_id, known)
+        self._log(MemoryRows._set_server, server_id, known)
         if server is None:
             assert known is not None  # noqa: S101 -- it was there, or there was nothing to undo
             del self._servers[server_id]
@@ -271,14 +281,14 @@ class MemoryRows(Rows):
         return found
 
     def _release(self, server_id: ServerId) -> None:
-        self._log(self._take_in, server_id)
+        self._log(MemoryRows._take_in, server_id)
         del self._leaving[server_id]
         self._gone[server_id] = None
         self._count(self._servers[server_id], -1)
 
     def _take_in(self, server_id: ServerId) -> None:
         """Undo a release."""
-        self._log(self._release, server_id)
+        self._log(MemoryRows._release, server_id)
         server = self._servers[server_id]
         assert server.gone_at is not None  # noqa: S101 -- it was leaving
         del self._gone[server_id]
@@ -300,7 +310,7 @@ class MemoryRows(Rows):
 
     def _touch(self, server_id: ServerId, at: float | None) -> None:
         if self._logged:
-            self._steps.append((self._touch, server_id, self._touched.get(server_id)))
+            self._steps.append((MemoryRows._touch, server_id, self._touched.get(server_id)))
         if at is None:
             del self._touched[server_id]
         else:
@@ -312,12 +322,17 @@ class MemoryRows(Rows):
         return self._touched
 
     async def interface(self, interface_id: InterfaceId) -> VirtualInterface | None:
-        return self._interfaces.get(interface_id)
+        packed = self._interfaces.get(interface_id)
+        return None if packed is None else unpack(interface_id, packed)
 
     async def interfaces(self, server_id: ServerId) -> Sequence[VirtualInterface]:
-        return self._on_server(server_id)
+        known = self._interfaces
+        return [unpack(one, known[one]) for one in self._on_server(server_id)]
 
-    def _on_server(self, server_id: ServerId) -> tuple[VirtualInterface, ...]:
+    def _networks_of(self, server_id: ServerId) -> list[NetworkId]:
+        return [self._interfaces[one][2][0] for one in self._on_server(server_id)]
+
+    def _on_server(self, server_id: ServerId) -> tuple[InterfaceId, ...]:
         attached = self._attached.get(server_id, ())
         return attached if isinstance(attached, tuple) else (attached,)
 
@@ -326,7 +341,7 @@ class MemoryRows(Rows):
             self._servers.get(server_id),
             self._networks.get(network_id),
             self._tenants.get(tenant_id),
-            self._on_server(server_id),
+            self._networks_of(server_id),
         )
 
     async def place(
@@ -340,50 +355,47 @@ class MemoryRows(Rows):
         self._put_interface(interface)
 
     def _put_interface(self, interface: VirtualInterface) -> None:
-        attached = self._on_server(interface.server_id)
-        addresses = self._addresses.setdefault(interface.network_id, set())
-        self._hold_constraints(interface, attached, addresses)
-        self._add(interface, attached, addresses)
+        self._hold_constraints(interface)
+        self._add(interface)
 
-    def _add(
-        self,
-        interface: VirtualInterface,
-        attached: tuple[VirtualInterface, ...],
-        addresses: set[str],
-    ) -> None:
+    def _hold_constraints(self, interface: VirtualInterface) -> None:
+        network_id = interface.network_id
+        if network_id in self._networks_of(interface.server_id):
+            raise Conflict(f"Instance is already attached to network {network_id}")
+        free = self._addresses.get(network_id, _NONE).isdisjoint(interface.addresses)
+        if not free or interface.mac_address in self._macs:
+            raise Conflict(f"Address of interface {interface.id} is in use")
+
+    def _add(self, interface: VirtualInterface) -> None:
         if self._logged:
-            self._steps.append((self._remove, interface))
-        self._interfaces[interface.id] = interface
-        self._attached[interface.server_id] = (*attached, interface) if attached else interface
-        addresses.update(interface.addresses)
+            self._steps.append((MemoryRows._remove, interface))
+        server_id, network_id = interface.server_id, interface.network_id
+        joint = self._joints.get(network_id)
+        if joint is None:
+            joint = self._joints[network_id] = network_id, interface.network_label
+            self._addresses.setdefault(network_id, set())
+        self._interfaces[interface.id] = pack(interface, joint)
+        attached = self._on_server(server_id)
+        self._attached[server_id] = (*attached, interface.id) if attached else interface.id
+        self._addresses[network_id].update(interface.addresses)
         self._macs.add(interface.mac_address)
 
     def _add_again(self, interface: VirtualInterface) -> None:
-        """Undo a removal."""
+        """Undo a removal: in attach order again."""
+        self._add(interface)
         attached = self._on_server(interface.server_id)
-        self._add(interface, attached, self._addresses.setdefault(interface.network_id, set()))
-        if attached:
-            self._attached[interface.server_id] = tuple(sorted((*attached, interface), key=_number))
-
-    def _hold_constraints(
-        self,
-        interface: VirtualInterface,
-        attached: Sequence[VirtualInterface],
-        addresses: set[str],
-    ) -> None:
-        if attached and any(other.network_id == interface.network_id for other in attached):
-            raise Conflict(f"Instance is already attached to network {interface.network_id}")
-        if interface.mac_address in self._macs or not addresses.isdisjoint(interface.addresses):
-            raise Conflict(f"Address of interface {interface.id} is in use")
+        if len(attached) > 1:
+            in_order = sorted(attached, key=lambda one: self._interfaces[one][0])
+            self._attached[interface.server_id] = tuple(in_order)
 
     async def drop_interface(self, interface: VirtualInterface) -> None:
         self._remove(interface)
 
     def _remove(self, interface: VirtualInterface) -> None:
         if self._logged:
-            self._steps.append((self._add_again, interface))
+            self._steps.append((MemoryRows._add_again, interface))
         attached = self._on_server(interface.server_id)
-        left = tuple(other for other in attached if other.id != interface.id)
+        left = tuple(other for other in attached if other != interface.id)
         if left:
             self._attached[interface.server_id] = left[0] if len(left) == 1 else left
         else:
@@ -413,6 +425,6 @@ class MemoryRows(Rows):
             networks=list(self._networks.values()),
             servers=list(self._servers.values()),
             touched=dict(self._touched),
-            interfaces=attach_order(list(self._interfaces.values())),
+            interfaces=attach_order([unpack(*item) for item in self._interfaces.items()]),
             sequences={kind: number for kind, number in self._sequences.items() if number},
         )

@@ -321,6 +321,12 @@ class WriterRows(SqliteRows):
             known.interfaces = tuple(await super().interfaces(known.server.id))
         return known.interfaces
 
+    async def _networks_of(self, known: _Known | None) -> Sequence[NetworkId]:
+        if known is None:
+            return ()
+        found = known.interfaces or await self._attached(known)
+        return [one.network_id for one in found]
+
     async def site(self, server_id: ServerId, network_id: NetworkId, tenant_id: TenantId) -> Site:
         known = self._know(server_id)
         networks, tenants = self._networks, self._tenants
@@ -329,7 +335,7 @@ class WriterRows(SqliteRows):
             None if known is None else known.server,
             None if fixed else networks.get(network_id) or await self.network(network_id),
             tenants[tenant_id] if tenant_id in tenants else await self.tenant(tenant_id),
-            () if known is None else known.interfaces or await self._attached(known),
+            await self._networks_of(known),
         )
 
     async def place(
