@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8774
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _WANTED_FILES = 65_536
-_COLLECTED_EVERY = 10_000
-"""New objects between two looks of the collector; Python's 700 suit programs with small heaps."""
+_COLLECTED_EVERY = 10_000, 10, 2
+"""New objects between two looks of the collector, of which each tenth is at older ones and each
+twentieth at all; Python's 700 suit programs with small heaps, and its hundredth comes late then."""
 
 _JOURNAL_MIB = 32
 """What the journal may take: some 20,000 calls. It may run for weeks, and nobody may read it."""
@@ -204,7 +205,7 @@ def _spare_the_collector() -> None:
     """Let the garbage collector look at what calls leave, and not at the world, time and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_COLLECTED_EVERY)
+    gc.set_threshold(*_COLLECTED_EVERY)
 
 
 def on_signal(stopping: asyncio.Event) -> None:

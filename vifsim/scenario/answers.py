@@ -8,6 +8,7 @@ Source: scenario format, "fault: exactly one of", "at" and "retry_after" (docs/s
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, assert_never
 
 from vifsim.draws import lognormal, pareto, quantiles, uniform
@@ -130,17 +131,22 @@ def retry_after_of(
 
 @dataclass(slots=True)
 class Making:
-    """A decision in the making: what fired so far, and the delays that this added."""
+    """A decision in the making: what fired so far, and the delays that this added.
+
+    `drawn`: a delay was drawn, so hardly another call gets the same.
+    """
 
     fired: list[str] = field(default_factory=list[str])
     before: float = 0.0
     after: float = 0.0
+    drawn: bool = False
 
     def done(self) -> Decision:
         """Return the decision where no rule decided: the delays alone."""
         if not self.fired:
             return PASS
-        return Decision(fired=tuple(self.fired), delay_before=self.before, delay_after=self.after)
+        make = _delayed if self.drawn else _delayed_alike
+        return make(tuple(self.fired), self.before, self.after)
 
     def refused(self, rule: Rule, fault: ApiFault, hold: float) -> Decision:
         """Return the decision that refuses, held for `hold` seconds."""
@@ -192,6 +198,14 @@ class Making:
             delay_after=self.after,
             **decided,
         )
+
+
+def _delayed(fired: tuple[str, ...], before: float, after: float) -> Decision:
+    return Decision(fired=fired, delay_before=before, delay_after=after)
+
+
+_delayed_alike = lru_cache(maxsize=256)(_delayed)
+"""The same for calls that are delayed alike: thousands of them may wait at once."""
 
 
 def _spoiling(fault: Fault) -> WireEffect:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vifsim.draws import draw
@@ -300,7 +301,7 @@ class Engine:
         return (
             self._look_at_schedule(item, walk, counted, key)
             or (isinstance(rule.fault, Limit) and _consume(rule.id, rule.fault, walk, counted, key))
-            or Look(rule.id, None)
+            or _fired(rule.id)
         )
 
     def _look_at_schedule(
@@ -333,8 +334,9 @@ class Engine:
         making.fired.append(rule.id)
         match rule.fault:
             case Latency(delay=delay):
-                drawn = delay.kind != "constant"
-                u = self._draw(rule, walk, "latency") if drawn else 0.0
+                u = 0.0
+                if delay.kind != "constant":
+                    making.drawn, u = True, self._draw(rule, walk, "latency")
                 self._delay(rule, walk, sample(delay, u))
                 return None
             case Capacity():
@@ -395,6 +397,12 @@ class Engine:
 
     def _draw(self, rule: Rule, walk: _Walk, purpose: str) -> float:
         return draw(self.seed, rule.id, walk.facts.key, walk.facts.n, purpose)
+
+
+@lru_cache(maxsize=1024)
+def _fired(rule_id: str) -> Look:
+    """Return the look of a rule that fires; each call that a rule decides keeps one."""
+    return Look(rule_id, None)
 
 
 def _note_unreached(unreached: Sequence[CompiledRule], walk: _Walk) -> None:

@@ -1,0 +1,61 @@
+"""Connections: what they remember of their requests, and what they leave when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vifsim.simulator import Simulator
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def transports() -> int:
+    return sum(isinstance(thing, asyncio.Transport) for thing in gc.get_objects())
+
+
+async def asked(cloud: Simulator, *headers: str) -> None:
+    """Ask over a socket of the test's own, and leave."""
+    loop = asyncio.get_running_loop()
+    host, port = cloud.url.removeprefix("http://").split(":")
+    with socket.socket() as sock:
+        sock.settimeout(0)
+        await loop.sock_connect(sock, (host, int(port)))
+        lines = ["GET /v2.0 HTTP/1.1", f"Host: {host}", *headers]
+        await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode())
+        assert (await loop.sock_recv(sock, 65_536)).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_a_connection_that_ended_leaves_nothing_to_a_collector(cloud: Simulator) -> None:
+    before = transports()
+
+    for _ in range(5):
+        await asked(cloud)
+    await cloud.clock.pause()
+
+    assert transports() == before
+
+
+async def test_connections_that_send_the_same_headers_keep_them_once(cloud: Simulator) -> None:
+    for token in "ab":
+        await asked(cloud, "User-Agent: one/1", f"X-Auth-Token: {token}")
+    await asked(cloud, "User-Agent: two/1", "X-Auth-Token: a")
+
+    first, second, third = [call.headers for call in cloud.journal]
+    assert first is second
+    assert dict(first) == {"Host": "127.0.0.1", "User-Agent": "one/1"}
+    assert dict(third) == {"Host": "127.0.0.1", "User-Agent": "two/1"}
