@@ -72,7 +72,7 @@ def test_a_client_that_never_calls_the_cloud_is_told(
         (("--runs", "0"), "--runs 0: at least 1"),
         (("--jobs", "0"), "--jobs 0: at least 1"),
         (("--seed", "-1"), "--seed -1: 0 or more"),
-        (("--budget", "soon"), "--budget soon is not a duration such as 30s"),
+        (("--budget", "soon"), "--budget soon is not a duration such as 120s"),
         (("--time-limit", "0s"), "--time-limit 0s: more than nothing"),
     ],
 )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -19,9 +17,10 @@ from vifsim.chaos.report import (
     summary,
 )
 from vifsim.chaos.runs import MATRIX, Finished, Order, orders, run_one
+from vifsim.cli.flags import add_verdict_flags, duration_of, report_of
+from vifsim.cli.output import say, write
 from vifsim.clock import SimClock
 from vifsim.errors import UsageError
-from vifsim.scenario.fields import seconds_of
 from vifsim.scenario.schema import load_named
 from vifsim.scorecard import score
 
@@ -49,19 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-limit", default="120s", metavar="TIME", help="of each run (default 120s)"
     )
-    parser.add_argument(
-        "--fail-on",
-        choices=["critical", "major", "minor"],
-        default="major",
-        help="exit with 1 where a rule of this severity or above failed (default: major)",
-    )
-    parser.add_argument(
-        "--report",
-        action="append",
-        default=[],
-        metavar="FORM=FILE",
-        help=f"write a report: {', '.join(FORMS)}; repeatable",
-    )
+    add_verdict_flags(parser, FORMS)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -72,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     """
     command: Sequence[str] = options.client or []
     check_command(command)
-    reports = [_report(text) for text in options.report]
+    reports = [report_of(text, FORMS) for text in options.report]
     for flag in ("repeat", "clients", "jobs"):
         if getattr(options, flag) < 1:
             raise UsageError(f"--{flag} {getattr(options, flag)}: at least 1")
@@ -85,16 +72,16 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         repeat=options.repeat,
         clients=options.clients,
-        time_limit=_seconds(options.time_limit),
+        time_limit=duration_of("time-limit", options.time_limit),
     )
     finished = asyncio.run(_run_all(wanted, options.jobs))
     document = chaos_document(finished, standard=not options.scenario)
     for form, path in reports:
-        _write(path, rendered(form, document, finished))
-    _say(summary(document, finished))
+        write(path, rendered(form, document, finished))
+    say(summary(document, finished))
     reached = any(one.reached for one in finished)
     if not reached:
-        _say("The client never called the cloud: does it use VIFSIM_URL or OS_AUTH_URL?\n")
+        say("The client never called the cloud: does it use VIFSIM_URL or OS_AUTH_URL?\n")
     return chaos_exit_code(document, fail_on=options.fail_on, reached=reached)
 
 
@@ -109,7 +96,7 @@ async def _run_all(wanted: Sequence[Order], jobs: int) -> list[Finished]:
             began = clock.now()
             with console.status(where) if console.is_terminal and jobs == 1 else _Quiet():
                 finished = await run_one(order, clock)
-            _say(run_line(finished, score(finished.run), clock.now() - began) + "\n")
+            say(run_line(finished, score(finished.run), clock.now() - began) + "\n")
             return finished
 
     async with asyncio.TaskGroup() as group:
@@ -125,34 +112,3 @@ class _Quiet:
 
     def __exit__(self, *_: object) -> None:
         """Leave nothing."""
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = seconds_of(text)
-    except Exception as exc:
-        raise UsageError(f"--time-limit {text} is not a duration such as 120s") from exc
-    if seconds <= 0:
-        raise UsageError(f"--time-limit {text}: more than nothing")
-    return seconds
-
-
-def _report(text: str) -> tuple[str, Path]:
-    form, mark, path = text.partition("=")
-    if not mark or not path or form not in FORMS:
-        raise UsageError(f"--report {text} is none of {', '.join(f'{f}=FILE' for f in FORMS)}")
-    if not Path(path).parent.is_dir():
-        raise UsageError(f"cannot write {path}: there is no folder {Path(path).parent}")
-    return form, Path(path)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as exc:
-        raise UsageError(f"cannot write {path}: {exc.strerror}") from exc

@@ -16,8 +16,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from vifsim.cli.output import write
 from vifsim.demo import LABEL, SCENARIO, Step, play
-from vifsim.errors import UsageError
 from vifsim.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         UsageError: the picture cannot be written.
     """
     if options.svg is not None:
-        _write(options.svg, "")  # a wrong path is told before the play, not after it
+        write(options.svg, "")  # a wrong path is told before the play, not after it
     return asyncio.run(_run(options))
 
 
@@ -185,11 +185,4 @@ def _write_picture(path: Path, steps: list[Step], ending: Ending) -> None:
         screen.show(steps, ending)
         console.print(screen)
         picture = console.export_svg(title="vifsim demo")
-    _write(path, _FONT.sub("", picture))  # a picture that asks no other host
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as exc:
-        raise UsageError(f"cannot write {path}: {exc.strerror}") from exc
+    write(path, _FONT.sub("", picture))  # a picture that asks no other host

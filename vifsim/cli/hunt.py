@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +17,10 @@ from vifsim.chaos.judging import Judge
 from vifsim.chaos.runs import Order, run_one
 from vifsim.chaos.search import Hunt
 from vifsim.cli import FOUND, OK, UNREACHED
+from vifsim.cli.flags import duration_of
+from vifsim.cli.output import say, write
 from vifsim.clock import SimClock
 from vifsim.errors import UsageError
-from vifsim.scenario.fields import seconds_of
 
 if TYPE_CHECKING:
     import argparse
@@ -67,11 +67,11 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"--{flag} {getattr(options, flag)}: at least 1")
     if options.seed < 0:
         raise UsageError(f"--seed {options.seed}: 0 or more")
-    limit = _seconds("time-limit", options.time_limit)
+    limit = duration_of("time-limit", options.time_limit)
     client = _Client(command, options.seed, Judge(limit), SimClock())
     path = Path(f"found-{options.seed}.yaml")
     _check_writable(path)
-    outcome = asyncio.run(_searched(options, client, _seconds("budget", options.budget)))
+    outcome = asyncio.run(_searched(options, client, duration_of("budget", options.budget)))
     return _told(outcome, client, path)
 
 
@@ -141,47 +141,25 @@ class _Progress:
         if self._status:
             self._status.update(f"run {self._number}: {tried}{broken}")
         elif broken or self._number % _SAID_EVERY == 0:
-            _say(f"run {self._number}: {tried}{broken}\n")
+            say(f"run {self._number}: {tried}{broken}\n")
 
 
 def _told(outcome: Outcome, client: _Client, path: Path) -> int:
     for schedule in outcome.flickers:
-        _say(f"note  it failed once, and not again, when {'; '.join(map(str, schedule))}\n")
+        say(f"note  it failed once, and not again, when {'; '.join(map(str, schedule))}\n")
     if not outcome.calm.reached:
-        _say("The client never called the cloud: does it use VIFSIM_URL or OS_AUTH_URL?\n")
+        say("The client never called the cloud: does it use VIFSIM_URL or OS_AUTH_URL?\n")
         return UNREACHED
     found, keeps = outcome.found, client.judge.keeps or 0
     if found is None:
-        _say(f"Nothing found in {outcome.runs} runs.\n")
+        say(f"Nothing found in {outcome.runs} runs.\n")
         return OK
-    _write(path, found_text(found, seed=client.seed, keeps=keeps))
+    write(path, found_text(found, seed=client.seed, keeps=keeps))
     again = shlex.join(["vifsim", "chaos", "--scenario", str(path), "--", *client.command])
-    _say("\n".join([f"Found in {outcome.runs} runs:", *found.story(), f"again: {again}", ""]))
+    say("\n".join([f"Found in {outcome.runs} runs:", *found.story(), f"again: {again}", ""]))
     return FOUND
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def _seconds(flag: str, text: str) -> float:
-    try:
-        seconds = seconds_of(text)
-    except Exception as exc:
-        raise UsageError(f"--{flag} {text} is not a duration such as 30s") from exc
-    if seconds <= 0:
-        raise UsageError(f"--{flag} {text}: more than nothing")
-    return seconds
 
 
 def _check_writable(path: Path) -> None:
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a folder")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as exc:
-        raise UsageError(f"cannot write {path}: {exc.strerror}") from exc

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vifsim.cli.output import write
 from vifsim.errors import UsageError
 from vifsim.recording import Recording, place_of
 from vifsim.replay import parting, replaying
@@ -83,7 +84,7 @@ async def _play(
         code = await _client(command, {**os.environ, **simulator.env()}, limit)
         if export is not None:
             lines = simulator.journal.lines(simulator.export_header())
-            _write(export, "".join(f"{line}\n" for line in lines))
+            write(export, "".join(f"{line}\n" for line in lines))
         return code, simulator.journal.documents(simulator.journal)
 
 
@@ -102,13 +103,6 @@ async def _client(command: Sequence[str], env: Mapping[str, str], limit: float) 
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as exc:
-        raise UsageError(f"cannot write {path}: {exc.strerror}") from exc
 
 
 def _report(calls: int, imposed: int, parted: Parting | None, code: int | None) -> Iterator[str]:

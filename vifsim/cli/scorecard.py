@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vifsim.errors import UsageError
+from vifsim.cli.flags import add_verdict_flags, report_of
+from vifsim.cli.output import say, write
 from vifsim.journal import read_export
 from vifsim.scorecard import exit_code, score
 from vifsim.scorecard.page import page
@@ -28,19 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("file", type=Path, metavar="FILE", help="an exported journal")
     parser.add_argument("--json", action="store_true", help="print the whole document")
-    parser.add_argument(
-        "--fail-on",
-        choices=["critical", "major", "minor"],
-        default="major",
-        help="exit with 1 where a rule of this severity or above failed (default: major)",
-    )
-    parser.add_argument(
-        "--report",
-        action="append",
-        default=[],
-        metavar="FORM=FILE",
-        help=f"write the scorecard to a file as well: {', '.join(FORMS)}",
-    )
+    add_verdict_flags(parser, FORMS)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,13 +37,13 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: the file is no whole journal; a report cannot be written.
     """
-    reports = [_report(text) for text in options.report]
+    reports = [report_of(text, FORMS) for text in options.report]
     judged = exported_run(*read_export(options.file))
     document = score(judged)
     for form, path in reports:
-        _write(path, rendered(form, document, judged))
+        write(path, rendered(form, document, judged))
     shown = json.dumps(document, indent=1) + "\n" if options.json else terminal(document)
-    sys.stdout.write(shown)
+    say(shown)
     return exit_code(document, fail_on=options.fail_on, reached=bool(judged.entries))
 
 
@@ -70,17 +58,3 @@ def rendered(form: str, document: Mapping[str, Any], judged: Run) -> str:
             return junit(document)
         case _:
             return page(document, [(judged.scenario.name, judged)])
-
-
-def _report(text: str) -> tuple[str, Path]:
-    form, mark, path = text.partition("=")
-    if not mark or not path or form not in FORMS:
-        raise UsageError(f"--report {text} is none of {', '.join(f'{f}=FILE' for f in FORMS)}")
-    return form, Path(path)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as exc:
-        raise UsageError(f"cannot write {path}: {exc.strerror}") from exc

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vifsim.cli import workers
+from vifsim.cli.output import write
 from vifsim.errors import UsageError
 from vifsim.http.access import Access
 from vifsim.simulator import Simulator
@@ -222,10 +223,7 @@ def write_env_file(path: Path, variables: dict[str, str]) -> None:
         UsageError: the file cannot be written.
     """
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
-    try:
-        path.write_text("".join(lines), "utf-8")
-    except OSError as exc:
-        raise UsageError(f"cannot write {path}: {exc.strerror}") from exc
+    write(path, "".join(lines))
 
 
 def _raise_file_limit() -> None:
