@@ -1,7 +1,7 @@
 """What is left of an attack, and what another client feels of it: memory, and the slowest answers.
 
-The client asks a hundred times a second on one connection, before each attack and during it. What
-it waits for is the server alone: attackers run in a process of their own, at a pace.
+The client asks a hundred times a second on one connection: before each attack, during it and after
+it. What it waits for is the server alone: attackers run in a process of their own, at a pace.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ def _attack(name: str) -> list[Figure]:
         ) as attacker:
             during = asyncio.run(victim.calls(_ALONE, attacker))
         assert attacker.returncode == 0, name
+        alone += asyncio.run(victim.calls(_ALONE))
         asyncio.run(_reset(subject))
         left = _calm(subject.pid, before + (1 << 20)) - before
     grown = (victim.peak - before) / 1e6

@@ -119,20 +119,21 @@ async def deep_nesting(host: str, port: int) -> None:
 
 
 async def huge_headers(host: str, port: int) -> None:
-    """Headers that are as large as they may be, and then larger, on connections that stay."""
+    """Headers that are as large as they may be, on connections that stay, and then larger."""
     most = "".join(f"X-{number}: {'a' * 8000}\r\n" for number in range(100))
     more = "".join(f"X-{number}: a\r\n" for number in range(20_000))
     good = (_LIST[:-2].decode() + most + "\r\n").encode()
-    pipes = [await asyncio.open_connection(host, port) for _ in range(50)]
-    for _ in range(4):
-        for reader, writer in pipes:
-            writer.write(good)
-            await writer.drain()
-            await reader.readuntil(b"\r\n\r\n")
-            await asyncio.sleep(0.01)
+    pipes: list[asyncio.StreamWriter] = []
+    for _ in range(200):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(good)
+        await writer.drain()
+        await reader.readuntil(b"\r\n\r\n")
+        pipes.append(writer)
+        await asyncio.sleep(0.01)
     endless = [_HEAD.encode() + b"X: " + b"a" * 5_000_000, _HEAD.encode() + more.encode()]
     await _each(host, port, endless, 0.1)
-    for _, writer in pipes:
+    for writer in pipes:
         writer.close()
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from vifsim.errors import RetryAfter
     from vifsim.model import NetworkId
+    from vifsim.searching import Expression
 
 _ATTACHABLE = frozenset({"ACTIVE", "PAUSED", "SHUTOFF"})
 MAC_SPACE = 1 << 24
@@ -329,15 +330,17 @@ def access_after_detach(server: Server, interface: VirtualInterface) -> Server:
     return replace(server, access_ipv4="", access_ipv6="")
 
 
-def compile_name_filter(text: str) -> re.Pattern[str]:
+def compile_name_filter(text: str) -> Expression:
     """Return the compiled `name` filter of a server list.
 
     Raises:
-        BadRequest: not a regular expression.
+        BadRequest: not a regular expression, or one that might never come to an end.
     """
+    from vifsim.searching import Expression  # noqa: PLC0415 -- few lists are filtered by name
+
     try:
-        return re.compile(text)
-    except (re.error, RecursionError, OverflowError) as exc:
+        return Expression(text)
+    except ValueError as exc:
         raise BadRequest(f"name is not a regular expression: {exc}") from exc
 
 

@@ -46,7 +46,6 @@ from vifsim.model import (
 )
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Mapping, Sequence
     from ipaddress import IPv6Network
 
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
         ServerView,
         Settings,
     )
+    from vifsim.searching import Expression
 
 PUBLIC_NETWORK = Network(id=PUBLIC, label="public", cidr=None, tenant=None)
 SERVICE_NETWORK = Network(id=SERVICE, label="private", cidr=None, tenant=None)
@@ -664,7 +664,7 @@ async def _marker_number(
     return marker.number
 
 
-def _fits(server: Server, query: ServerQuery, name: re.Pattern[str] | None, now: float) -> bool:
+def _fits(server: Server, query: ServerQuery, name: Expression | None, now: float) -> bool:
     shown = cloud.server_at(server, now)
     if query.changes_since is None:
         if shown.status == "DELETED":
@@ -672,7 +672,7 @@ def _fits(server: Server, query: ServerQuery, name: re.Pattern[str] | None, now:
     elif max(shown.updated, shown.gone_at or 0.0) < query.changes_since:
         return False
     return (
-        (name is None or name.search(shown.name) is not None)
+        (name is None or name.found_in(shown.name))
         and query.status in {None, shown.status}
         and query.image in {None, shown.image_ref}
         and query.flavor in {None, shown.flavor_ref}

@@ -232,7 +232,7 @@ def _fits(view: ServerView, query: ServerQuery) -> bool:
     return (
         query.marker is None
         and not query.offset
-        and (query.name is None or bool(compile_name_filter(query.name).search(server.name)))
+        and (query.name is None or compile_name_filter(query.name).found_in(server.name))
         and query.status in {None, server.status}
         and query.image in {None, server.image_ref}
         and query.flavor in {None, server.flavor_ref}

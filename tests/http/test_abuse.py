@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -128,11 +129,12 @@ async def fuzz(cloud: Simulator, connect: Connect, numbers: range) -> None:
 
 
 async def test_no_bytes_make_the_simulator_fail(
-    cloud: Simulator, connect: Connect, api: Api
+    cloud: Simulator, connect: Connect, api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     await fuzz(cloud, connect, range(250))
 
     assert cloud.edge.defects == 0
+    assert caplog.text == ""
     assert (await api.get("/os-networksv2")).status == 200
 
 
@@ -144,6 +146,27 @@ async def test_50_000_broken_requests_make_no_failure(
     await fuzz(cloud, connect, range(part * 1000, (part + 1) * 1000))
 
     assert cloud.edge.defects == 0
+
+
+async def test_the_log_has_one_quiet_line_of_broken_bytes_and_no_token(
+    raw: RawClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        await raw.send(b"GET / HTTP/1.1\r\nHost: sim\r\nX-Auth-Token: sesame\0\r\n\r\n")
+        told = await asyncio.wait_for(raw.rest(), 10)
+
+    assert told[:12] == b"HTTP/1.0 400"
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info) == ("INFO", None)
+    assert "sesame" not in caplog.text
+
+
+async def test_a_filter_that_could_be_searched_for_without_end_is_answered(api: Api) -> None:
+    await api.boot("a" * 250 + "!")
+
+    told = await asyncio.wait_for(api.get("/servers?name=(a%2B)%2B%24"), 10)
+
+    assert (told.status, told.json()) == (200, {"servers": []})
 
 
 async def test_a_connection_ends_after_headers_that_are_larger_than_any_client_needs(

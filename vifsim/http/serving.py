@@ -11,6 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from yarl import URL
@@ -133,6 +134,13 @@ class StampedConnection(RequestHandler):
         self._messages.pop()
         current.content.set_exception(web.RequestPayloadError(str(message.exc)))
         self.close()
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Log what is not the client's doing; broken bytes are, and a token may be among them."""
+        if isinstance(kwargs.get("exc_info"), HttpProcessingError):
+            self.logger.info("%s has sent what is no HTTP; it was refused", self._peer)
+        else:
+            super().log_exception(*args, **kwargs)
 
     def end_if_idle(self) -> None:
         """End the connection where no request has come that is not answered yet."""
