@@ -18,9 +18,10 @@ RUNS = {
     "strict": (
         (
             "-c strict/pytest.ini strict test_with_requests.py test_with_httpx.py "
-            "test_with_unittest.py test_with_async_unittest.py"
+            "test_with_unittest.py test_with_async_unittest.py test_with_tls.py "
+            "test_with_ready_clients.py test_with_several_clouds.py"
         ),
-        5,
+        15,
     ),
     "auto": ("-c auto/pytest.ini auto plugin", 2),
     "node": ("node", 1),

@@ -234,6 +234,14 @@ class StampingServer(web.Server):
             if isinstance(connection, StampedConnection):
                 connection.end_if_idle()
 
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- aiohttp's interface
+        """End all connections; those over TLS would go on until their client says farewell."""
+        transports = list(self._connections.values())
+        await super().shutdown(timeout)
+        for transport in transports:
+            if transport.get_extra_info("sslcontext") is not None:
+                transport.abort()
+
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop on which connections live."""
