@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,7 +192,10 @@ def test_a_command_that_is_no_client_is_named_for_what_it_is(
     code = main(["chaos", *options, "--", sys.executable, "-c", program])
 
     assert code == 3
-    assert f"note  lost-create: {named}" in capsys.readouterr().out.replace("the client ", "")
+    told = capsys.readouterr().out
+    assert "expected rules" not in told
+    assert "not exercised: try" not in told
+    assert f"note  lost-create: {named}" in told.replace("the client ", "")
 
 
 def test_each_report_for_people_says_how_to_see_a_finding_again(chaos: Chaos) -> None:
@@ -199,6 +203,7 @@ def test_each_report_for_people_says_how_to_see_a_finding_again(chaos: Chaos) ->
 
     chaos("reposter", "--scenario", "lost-create", *reports)
 
+    assert re.search(r"- again: `vifsim chaos [^`]+reposter\.py`\n", Path("report.md").read_text())
     for name in ("report.html", "report.md"):
         assert "again: " in Path(name).read_text()
         assert "vifsim chaos --scenario lost-create -- " in Path(name).read_text().replace(

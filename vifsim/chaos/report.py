@@ -182,6 +182,8 @@ def summary(document: Document, finished: Sequence[Finished]) -> str:
     """Return the matrix scenario by rule, the findings, the worst first, and what was not tried."""
     lines = ["", *_matrix(document), "", f"Scorecard: {printable(title(document))}", ""]
     lines += _findings(document)
+    if not any(one.reached for one in finished):
+        return "\n".join([*lines, *_strays(finished)]).rstrip() + "\n"
     lines += [f"FAIL  {printable(text)}" for text in unmet(document)]
     lines += _strays(finished)
     lines += _untried(document, finished)

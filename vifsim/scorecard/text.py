@@ -143,10 +143,18 @@ def markdown(document: Mapping[str, Any]) -> str:
         lines += ["", f"**{rule['code']} {name}**: {_cell(rule['advice'])}", ""]
         lines += [f"- {_cell(evidence_line(p))}" for p in rule["evidence"][:_SHOWN_EVIDENCE]]
         again = reproduction(document, rule)
-        lines += [f"- again: {_cell(again)}"] if again else []
+        lines += [f"- again: {_code(again)}"] if again else []
     lines += _folded([item for item in rules if item[1]["verdict"] == "not_exercised"])
     lines += ["", f"<sub>{escape(LIMITS)}</sub>"]
     return "\n".join(lines) + "\n"
+
+
+def _code(text: str) -> str:
+    """Return text as code that can be copied as it stands, whatever quotes are in it."""
+    plain = printable(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", plain)), default=0))
+    pad = " " if fence != "`" else ""
+    return f"{fence}{pad}{plain}{pad}{fence}"
 
 
 def _table(rules: Iterable[Named]) -> list[str]:
