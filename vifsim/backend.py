@@ -167,6 +167,14 @@ class Backend(ABC):
     async def state_document(self) -> Mapping[str, Any]:
         """Return the world now, in the shape of a scenario's `world`, without secrets."""
 
+    async def known_names(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the ids of servers by name, the oldest of each, and of networks by label."""
+        state = await self.state_document()
+        servers: dict[str, str] = {}
+        for item in state["servers"]:
+            servers.setdefault(item["name"], item["id"])
+        return servers, {item["label"]: item["id"] for item in state["networks"]}
+
     @abstractmethod
     async def identify(self, token: str) -> Identity | None:
         """Return whom a token speaks for, or None where it is unknown, expired or revoked."""

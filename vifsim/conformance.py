@@ -1105,6 +1105,22 @@ class BackendConformance(ABC):
         for secret in (secret_digest(PASSWORD), secret_digest(API_KEY), token_digest(ADMIN_TOKEN)):
             assert secret not in text
 
+    async def test_names_are_known_of_what_is_there(
+        self, backend: Backend, clock: SimClock
+    ) -> None:
+        again = await boot(backend, "two")
+        late = await boot(backend, "late")
+        await backend.delete_server(a_call(), THREE)
+        await clock.advance(HOUR)
+        green = await backend.create_network(a_call(), "green", "10.9.0.0/24")
+
+        servers, networks = await backend.known_names()
+
+        assert again not in servers.values()
+        assert list(servers.items()) == [("one", ONE), ("two", TWO), ("far", FAR), ("late", late)]
+        labels = {"blue": BLUE, "tiny": TINY, "six": SIX, "red": RED, "green": green.id}
+        assert networks == labels
+
     async def test_a_snapshot_restored_undoes_what_came_after_it(self, backend: Backend) -> None:
         access = await log_in(backend)
         await attach(backend)

@@ -463,10 +463,7 @@ class Simulator:
 
     async def learn_names(self) -> None:
         """Let `servers` and `networks` say what exists now."""
-        document = await self.state_document()
-        servers = {item["name"]: item["id"] for item in reversed(document["servers"])}
-        networks = {item["label"]: item["id"] for item in document["networks"]}
-        self._names = _with_fixed(dict(reversed(servers.items())), networks)
+        self._names = _with_fixed(*await self.backend.known_names())
 
     async def _learn_where_unknown(self) -> None:
         """Learn the names of a store that may have been used before; a new one is the world."""

@@ -96,6 +96,9 @@ class PassingBackend(Backend):
     async def identify(self, token: str) -> Identity | None:
         return await self.inner.identify(token)
 
+    async def known_names(self) -> tuple[dict[str, str], dict[str, str]]:
+        return await self.inner.known_names()
+
     async def names(self, call: Call) -> Names:
         return await self.inner.names(call)
 

@@ -25,7 +25,7 @@ from vifsim.model import Settings, Token
 from vifsim.operations import effect_on
 from vifsim.store import StoreBackend, TokenTable
 from vifsim_backends import sqlite_file
-from vifsim_backends.sqlite_rows import Result, SqliteRows, identities, stored_settings
+from vifsim_backends.sqlite_rows import Result, SqliteRows, identities, known_names, stored_settings
 from vifsim_backends.sqlite_writer import WriterRows
 from vifsim_backends.way_back import Place
 
@@ -344,6 +344,9 @@ class SqliteBackend(StoreBackend):
             return self._reader_rows.stored_scenario()
 
         return await self._read(kept)
+
+    async def known_names(self) -> tuple[dict[str, str], dict[str, str]]:
+        return await self._read(known_names)
 
     # ── going back ──
 

@@ -216,6 +216,13 @@ class SqliteRows(Rows):
         found = self._execute(sql.SELECT_NETWORKS_OF, (tenant,))
         return [network_of(row) for row in found]
 
+    def network_labels(self) -> dict[str, str]:
+        """Return the ids of the isolated networks by label."""
+        return {network.label: network.id for network in self._isolated()}
+
+    def _isolated(self) -> list[Network]:
+        return [network_of(row) for row in self._execute(sql.SELECT_NETWORKS)]
+
     async def put_network(self, network: Network) -> None:
         self._put(
             sql.INSERT_NETWORK,
@@ -245,6 +252,13 @@ class SqliteRows(Rows):
             (tenant, LAST_NUMBER if before is None else before, size),
         )
         return [server_of(row) for row in found]
+
+    def server_names(self) -> dict[str, str]:
+        """Return the ids of the servers that are not gone by name, the oldest of each."""
+        found: dict[str, str] = {}
+        for name, server_id in self._execute(sql.SELECT_SERVER_NAMES, (self.clock.epoch(),)):
+            found.setdefault(name, server_id)
+        return found
 
     async def servers_named(self, name: str) -> Sequence[Server]:
         found = self._execute(sql.SELECT_SERVERS_NAMED, (name,))
@@ -317,7 +331,7 @@ class SqliteRows(Rows):
             tenants=[tenant_of(row) for row in select(sql.SELECT_TENANTS)],
             users=self.users(),
             tokens=[token_of(row) for row in select(sql.SELECT_TOKENS)],
-            networks=[network_of(row) for row in select(sql.SELECT_NETWORKS)],
+            networks=self._isolated(),
             servers=[server_of(row) for row in select(sql.SELECT_SERVERS)],
             touched=dict(select(sql.SELECT_ALL_TOUCHES)),
             interfaces=interfaces_of(select(sql.SELECT_INTERFACES)),
@@ -341,6 +355,12 @@ async def identities(rows: Rows) -> tuple[Sequence[User], Sequence[Token]]:
     """Return what the table of tokens is made of."""
     assert isinstance(rows, SqliteRows)  # noqa: S101 -- this store runs operations over no other
     return rows.users(), await rows.tokens(None)
+
+
+async def known_names(rows: Rows) -> tuple[dict[str, str], dict[str, str]]:
+    """See `Backend.known_names`."""
+    assert isinstance(rows, SqliteRows)  # noqa: S101 -- likewise
+    return rows.server_names(), rows.network_labels()
 
 
 def stored_settings(connection: sqlite3.Connection) -> tuple[Settings, int] | None:

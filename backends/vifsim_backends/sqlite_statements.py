@@ -57,6 +57,9 @@ _SERVERS = select("servers", SERVER_COLUMNS)
 SELECT_SERVER = f"{_SERVERS} WHERE id = ?"
 SELECT_SERVERS = f"{_SERVERS} ORDER BY number"
 SELECT_SERVERS_OF = f"{_SERVERS} WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?"
+SELECT_SERVER_NAMES = """
+SELECT name, id FROM servers
+WHERE status <> 'DELETED' AND (gone_at IS NULL OR gone_at > ?) ORDER BY number"""
 SELECT_SERVERS_NAMED = f"{_SERVERS} WHERE name = ? ORDER BY number"
 SELECT_TOUCHED_SERVER = f"""
 {select("servers", (*SERVER_COLUMNS, "at"))} LEFT JOIN touches ON server = number WHERE id = ?"""
