@@ -314,6 +314,10 @@ class SqliteRows(Rows):
     async def mac_in_use(self, mac_address: str) -> bool:
         return self._one(sql.SELECT_MAC, mac_address) is not None
 
+    async def in_use(self, network_id: NetworkId, address: str, mac_address: str) -> bool:
+        place = self._place(network_id)
+        return self._one(sql.SELECT_EITHER, mac_address, place, address) is not None
+
     def _number(self, server_id: ServerId) -> int | None:
         """Return what the tables call a server, None where there is no such."""
         row = self._one(sql.SELECT_SERVER_NUMBER, server_id)

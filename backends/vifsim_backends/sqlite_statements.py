@@ -106,6 +106,7 @@ WHERE network = (SELECT place FROM networks WHERE id = ?)"""
 ADDRESS_COLUMNS = ("interface", "place", "network", "address")
 INSERT_ADDRESS = insert("addresses", ADDRESS_COLUMNS)
 SELECT_ADDRESS = "SELECT 1 FROM addresses WHERE network = ? AND address = ?"
+SELECT_EITHER = f"{SELECT_MAC} UNION ALL {SELECT_ADDRESS}"
 
 SELECT_META = "SELECT settings, seed FROM meta"
 INSERT_META = "INSERT INTO meta (one, seed, settings) VALUES (1, '0', '{}')"
