@@ -288,37 +288,31 @@ class Numbers:
     """The sequences that an operation draws from, kept only when it is sure to succeed.
 
     Attributes:
-        taken: last numbers by kind, of the sequences that were drawn from.
+        last: numbers by kind, as this operation sees them, of the sequences that it has read.
+        taken: those of the sequences that it has drawn from.
     """
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
-        self._last: dict[str, int] = {}
+        self.last: dict[str, int] = {}
         self.taken: dict[str, int] = {}
 
     async def learn(self, *kinds: str) -> None:
-        """Read sequences, so that `last` and `next` know them."""
-        new = [kind for kind in kinds if kind not in self._last]
+        """Read the sequences that were not read yet."""
+        new = kinds if not self.last else [kind for kind in kinds if kind not in self.last]
         if new:
-            self._last.update(zip(new, await self._rows.sequences(new), strict=True))
-
-    def last(self, kind: str) -> int:
-        """Return the last number of a sequence, as this operation sees it."""
-        return self._last[kind]
-
-    def next(self, kind: str) -> int:
-        """Return the next number of a sequence."""
-        return self.set(kind, self._last[kind] + 1)
+            self.last.update(zip(new, await self._rows.sequences(new), strict=True))
 
     async def take(self, kind: str) -> int:
         """Return the next number of a sequence that may not be known yet."""
         await self.learn(kind)
-        return self.next(kind)
-
-    def set(self, kind: str, number: int) -> int:
-        """Set the last number of a sequence, and return it."""
-        self._last[kind] = self.taken[kind] = number
+        number = self.last[kind] + 1
+        self.set(kind, number)
         return number
+
+    def set(self, kind: str, number: int) -> None:
+        """Set the last number of a sequence."""
+        self.last[kind] = self.taken[kind] = number
 
     async def keep(self) -> Mapping[str, int]:
         """Write what was taken, and return it: last numbers by kind."""
@@ -370,10 +364,12 @@ def _quotas(rows: Rows, tenant: Tenant | None) -> Quotas:
     return rows.settings.quotas if tenant is None else cloud.quotas_of(rows.settings, tenant)
 
 
-async def settle(rows: Rows) -> None:
-    """Release the interfaces of servers whose deletion is done by now."""
-    for server in await rows.due(rows.clock.epoch()):
+async def settle(rows: Rows) -> float:
+    """Release the interfaces of servers whose deletion is done by now, and return the date."""
+    now = rows.clock.epoch()
+    for server in await rows.due(now):
         await release(rows, server)
+    return now
 
 
 async def release(rows: Rows, server: Server) -> None:
@@ -405,7 +401,7 @@ def _slot(network_id: NetworkId) -> str:
 
 
 async def _free_mac(rows: Rows, numbers: Numbers) -> str:
-    last = numbers.last("mac")
+    last = numbers.last["mac"]
     for step in range(1, cloud.MAC_SPACE + 1):
         mac_address = cloud.mac_text(last + step)
         if not await rows.mac_in_use(mac_address):
@@ -416,7 +412,7 @@ async def _free_mac(rows: Rows, numbers: Numbers) -> str:
 
 async def _free_v4(rows: Rows, numbers: Numbers, network: Network, pool: cloud.Pool) -> str:
     kind = _slot(network.id)
-    last = numbers.last(kind)
+    last = numbers.last[kind]
     for slot in cloud.slots_after(last - 1, pool.size):
         address = pool.address(slot)
         if not await rows.address_in_use(network.id, address):
@@ -441,8 +437,9 @@ async def _next_of_both(
 ) -> tuple[str, str] | None:
     """Return the next MAC and IPv4 address, or None where one of them is in use."""
     kind = _slot(network.id)
-    mac_number = (numbers.last("mac") + 1) % cloud.MAC_SPACE
-    slot = numbers.last(kind) % pool.size
+    last = numbers.last
+    mac_number = (last["mac"] + 1) % cloud.MAC_SPACE
+    slot = last[kind] % pool.size
     mac_address, address = cloud.mac_text(mac_number), pool.address(slot)
     if await rows.in_use(network.id, address, mac_address):
         return None
@@ -480,13 +477,14 @@ async def allocate(
     """
     room_kind = _room(network.id)
     await numbers.learn(room_kind, "mac", _slot(network.id), "virtual_interface")
-    room = numbers.last(room_kind)
+    room = numbers.last[room_kind]
     if room == 1:
         raise BadRequest(f"No more addresses in network {network.id}")
     mac_address, addresses = await _free_addresses(rows, numbers, server, network)
     if room:
         numbers.set(room_kind, room - 1)
-    number = numbers.next("virtual_interface")
+    number = numbers.last["virtual_interface"] + 1
+    numbers.set("virtual_interface", number)
     return VirtualInterface(
         id=InterfaceId(identifier(rows.seed, "virtual_interface", number)),
         number=number,
@@ -513,8 +511,7 @@ async def attach(
     rows: Rows, call: Call, server_id: ServerId, network_id: NetworkId
 ) -> VirtualInterface:
     """See `Backend.create_virtual_interface`."""
-    await settle(rows)
-    now = rows.clock.epoch()
+    now = await settle(rows)
     site = await rows.site(server_id, network_id, TenantId(call.tenant or ""))
     server = _live(site.server, call, now)
     cloud.admit_state(cloud.server_at(server, now), rows.settings, "attach an interface to")
@@ -536,8 +533,7 @@ async def attach(
 
 async def detach(rows: Rows, call: Call, server_id: ServerId, interface_id: InterfaceId) -> None:
     """See `Backend.delete_virtual_interface`."""
-    await settle(rows)
-    now = rows.clock.epoch()
+    now = await settle(rows)
     server = await live_server(rows, call, server_id, now)
     cloud.admit_state(cloud.server_at(server, now), rows.settings, "detach an interface from")
     interface = await rows.interface(interface_id)
@@ -681,8 +677,7 @@ def _fits(server: Server, query: ServerQuery, name: Expression | None, now: floa
 
 async def create_server(rows: Rows, call: Call, new: NewServer) -> CreatedServer:
     """See `Backend.create_server`."""
-    await settle(rows)
-    now = rows.clock.epoch()
+    now = await settle(rows)
     wanted = new.networks if new.networks is not None else FIXED_NETWORKS
     cloud.admit_networks_of_boot(wanted, rows.settings)
     quotas = await quotas_of(rows, call.tenant)
@@ -748,8 +743,7 @@ async def _new_server(
 
 async def delete_server(rows: Rows, call: Call, server_id: ServerId) -> None:
     """See `Backend.delete_server`."""
-    await settle(rows)
-    now = rows.clock.epoch()
+    now = await settle(rows)
     server = await live_server(rows, call, server_id, now)
     if server.locked:
         cloud.admit_state(server, rows.settings, "delete")

@@ -8,6 +8,7 @@ The house rule: what is stored changes in steps only, each of which is logged by
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal
 
 from vifsim.cloud import attach_order, flavor_ram
@@ -133,7 +134,7 @@ class MemoryRows(Rows):
         return self._sequences.get(kind, 0)
 
     async def sequences(self, kinds: Sequence[str]) -> Sequence[int]:
-        return [self._sequences.get(kind, 0) for kind in kinds]
+        return [*map(self._sequences.get, kinds, repeat(0))]
 
     async def set_sequence(self, kind: str, number: int) -> None:
         self._set_sequences({kind: number})

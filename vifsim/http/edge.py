@@ -50,7 +50,7 @@ from vifsim.http.codec import (
 from vifsim.http.identity import quick_credentials
 from vifsim.http.networks import quick_interface
 from vifsim.http.serving import Origin, StampedConnection, size_of, without_secrets
-from vifsim.http.wire import cut, send
+from vifsim.http.wire import cut, send, send_whole
 
 if TYPE_CHECKING:
     from vifsim.backend import Backend
@@ -94,7 +94,7 @@ class Edge:
         self._ids = RequestIds(0)
         self._foreign: dict[str, int] = {}
         self._common: tuple[Settings | None, dict[str, str]] = (None, {})
-        self._tasks: dict[asyncio.Task[Any], float] = {}
+        self._tasks: dict[asyncio.Task[Any], Call] = {}
         self.ending = False
         self.defects = 0
         self.last_defect: Exception | None = None
@@ -105,7 +105,7 @@ class Edge:
         assert task is not None  # noqa: S101 -- a handler runs in a task
         found = self._router.find(request.method, request.rel_url.raw_path)
         call = self._open(request, found)
-        self._tasks[task] = task.get_loop().time()
+        self._tasks[task] = call
         try:
             reply = await self._reply(request, found, call)
         except NoAnswer as end:
@@ -130,8 +130,9 @@ class Edge:
 
     def cut_calls(self, longer_than: float = -math.inf) -> None:
         """Cut the calls that are under way for so many real seconds: they get no answer."""
-        for task, began in list(self._tasks.items()):
-            if task.get_loop().time() - began > longer_than:
+        now = self._clock.real()
+        for task, call in list(self._tasks.items()):
+            if now - call.real_arrived > longer_than:
                 task.cancel()
 
     async def _reply(self, request: web.Request, found: Found, call: Call) -> Reply:
@@ -157,6 +158,8 @@ class Edge:
         closing = partial(self._journal.close, call)
         effect = None if decision is None else decision.wire
         try:
+            if effect is None:
+                return await send_whole(request, reply, closing)
             return await send(request, reply, effect, closing, self._clock)
         except ConnectionError:
             self._close_gone(call, reply)

@@ -66,7 +66,7 @@ def cut(request: web.BaseRequest, effect: WireEffect) -> None:
 async def send(
     request: web.BaseRequest,
     reply: Reply,
-    effect: WireEffect | None,
+    effect: WireEffect,
     closing: Closing,
     clock: Clock,
 ) -> web.StreamResponse:
@@ -78,8 +78,6 @@ async def send(
     Raises:
         ConnectionError: the client is gone.
     """
-    if effect is None:
-        return await _send_whole(request, reply, closing)
     bare = request.method == "HEAD" or not reply.body
     match effect:
         case WireCorrupt() if reply.status < 300 and not bare:
@@ -92,13 +90,13 @@ async def send(
         case WireKeepaliveCut() | WireTruncate() | WireMidBody():
             return await _send_and_cut(request, reply, closing)
         case _:
-            return await _send_whole(request, reply, closing)
+            return await send_whole(request, reply, closing)
 
 
 async def _send_and_cut(
     request: web.BaseRequest, reply: Reply, closing: Closing
 ) -> web.StreamResponse:
-    response = await _send_whole(request, reply, closing)
+    response = await send_whole(request, reply, closing)
     if request.transport is not None:
         request.transport.close()
     return response
@@ -111,12 +109,17 @@ async def _send_spoiled(
         promised = len(reply.body) + effect.surplus
         return await _send_part(request, reply, promised, len(reply.body), closing)
     spoiled, changed = corrupt(reply, effect)
-    return await _send_whole(request, spoiled, closing, spoiled=changed)
+    return await send_whole(request, spoiled, closing, spoiled=changed)
 
 
-async def _send_whole(
+async def send_whole(
     request: web.BaseRequest, reply: Reply, closing: Closing, *, spoiled: bool = False
 ) -> web.StreamResponse:
+    """Send an answer as it is.
+
+    Raises:
+        ConnectionError: the client is gone.
+    """
     reply.headers["Content-Type"] = reply.content_type
     if isinstance(request.protocol, StampedConnection) and _is_plain(request, reply):
         data = _head(reply) + reply.body
