@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from vifsim.errors import ControlFault, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Sized
+    from collections.abc import Mapping, Sequence
 
     from vifsim.clock import Clock
     from vifsim.errors import ApiFault
@@ -143,10 +143,9 @@ class Backend(ABC):
             ControlFault: 400 or 404, the change or what it names does not exist.
         """
 
-    def moment(self) -> Sized | None:
+    def moment(self) -> object | None:
         """Return the store as it is now, for `go_back` alone; None where that is not possible.
 
-        Its length is how many things are kept for it.
         Never suspends: a call must not come in between.
         """
         return None

@@ -445,7 +445,7 @@ class BackendConformance(ABC):
 
         await backend.delete_virtual_interface(call, ONE, InterfaceId(NOWHERE))
 
-        assert call.outcome.effects == []
+        assert call.outcome.effects == ()
 
     # ── addresses ──
 
@@ -512,7 +512,7 @@ class BackendConformance(ABC):
             await _failing(call)[index](backend)
 
         assert await contents(backend) == before
-        assert call.outcome.effects == []
+        assert call.outcome.effects == ()
 
     async def test_a_boot_that_fails_at_its_last_network_leaves_no_server(
         self, backend: Backend

@@ -195,11 +195,15 @@ class Outcome:
     decision: Decision | None = None
     looks: tuple[Look, ...] = ()
     n: int = 0
-    effects: list[Effect] = field(default_factory=list[Effect])
+    effects: tuple[Effect, ...] = ()
     answer: Answer | None = None
     end: float | None = None
     real_end: float | None = None
     ending: Ending | None = None
+
+    def note(self, effect: Effect) -> None:
+        """Note what the call changed, at the commit."""
+        self.effects = (*self.effects, effect)
 
     @property
     def committed(self) -> bool:

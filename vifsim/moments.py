@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from vifsim.errors import ControlFault
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from vifsim.clock import Clock
     from vifsim.exchange import Arrivals, Call
     from vifsim.scenario.rule import Rule, Scenario
-
-T = TypeVar("T")
 
 _MOST = 1000
 _SHARE = 400
@@ -43,27 +41,27 @@ _FREE = 50e-6
 class Frame:
     """What many moments have in common: the rules, and what they had counted.
 
-    `counted` is an engine's state without its arrivals.
+    `counted` is an engine's state without what each call changes; `arrivals` log the calls.
     """
 
     scenario: Scenario
     added: tuple[Rule, ...]
     removed: frozenset[str]
     counted: Mapping[str, Any]
+    arrivals: Arrivals
 
 
 @dataclass(slots=True)
 class Moment:
-    """What there was at `at`, the clock's seconds.
+    """What there was before a call that came at `at`, the clock's seconds.
 
-    `store` is a backend's own moment; `calls` and `arrived` how many calls had been counted, and
-    logged by `arrivals`; `epoch` the simulated date in seconds.
+    `store` is a backend's own moment; `calls` and `arrived` are how many calls had been counted by
+    the engine, and logged; `epoch` is the simulated date in seconds.
     """
 
     store: object
     frame: Frame
     calls: int
-    arrivals: Arrivals
     arrived: int
     at: float
     epoch: float
@@ -75,7 +73,7 @@ class Moment:
         Raises:
             ControlFault: 409, more calls have arrived since than the log holds.
         """
-        arrivals = self.arrivals.before(self.arrived)
+        arrivals = self.frame.arrivals.before(self.arrived)
         return {**self.frame.counted, "calls": self.calls, "arrivals": arrivals, "at": self.at}
 
 
@@ -114,7 +112,7 @@ class Frames:
             make: returns the frame with a copy of `state`.
         """
         version = rules, state["t0"], state.get("walks")
-        if version == self._of and self._frame is not None:
+        if version == self._of:
             return self._frame
         began = self._clock.real()
         if began < self._free_from:
@@ -125,7 +123,7 @@ class Frames:
         return self._frame
 
 
-class Moments(Generic[T]):
+class Moments:
     """Keeps what there was before the last thousand calls.
 
     Args:
@@ -136,30 +134,34 @@ class Moments(Generic[T]):
         frames: that moments have in common.
     """
 
-    def __init__(self, take: Callable[[float], T | None], clock: Clock) -> None:
+    def __init__(self, take: Callable[[float], Moment | None], clock: Clock) -> None:
         self.frames = Frames(clock)
         self._take = take
-        self._kept: deque[tuple[int, T | None]] = deque(maxlen=_MOST)
+        self._seqs: deque[int] = deque(maxlen=_MOST)
+        self._kept: deque[Moment | None] = deque(maxlen=_MOST)
 
     def on_call(self, call: Call) -> None:
         """Keep the moment before a call that arrives; a listener of the journal."""
         if call.outcome.ending is None:
-            self._kept.append((call.seq, self._take(call.arrived)))
+            self._seqs.append(call.seq)
+            self._kept.append(self._take(call.arrived))
 
-    def before(self, seq: int) -> T:
+    def before(self, seq: int) -> Moment:
         """Return what there was before the call with this `seq`.
 
         Raises:
             ControlFault: 409, it is not kept; the text names one that is.
         """
-        place = bisect_right(self._kept, seq, key=lambda kept: kept[0])
-        found = self._kept[place - 1][1] if place else None
+        place = bisect_right(self._seqs, seq)
+        found = self._kept[place - 1] if place else None
         if found is None:
-            near = next((at for at, kept in reversed(self._kept) if kept is not None), None)
+            both = zip(reversed(self._seqs), reversed(self._kept), strict=True)
+            near = next((at for at, kept in both if kept is not None), None)
             hint = "none is" if near is None else f"that before {near} is"
             raise ControlFault(409, f"the moment before entry {seq} is not kept, {hint}")
         return found
 
     def clear(self) -> None:
         """Forget all moments."""
+        self._seqs.clear()
         self._kept.clear()

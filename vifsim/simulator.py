@@ -188,7 +188,7 @@ class Simulator:
         self._fresh: set[str] = set()
         self._imposed: Mapping[Place, Decision] = {}
         self._engine: Engine | None = None
-        self._moments: Moments[Moment] = Moments(self._moment, self.clock)
+        self._moments: Moments = Moments(self._moment, self.clock)
         self._own_journal.listeners.append(self._moments.on_call)
         self._control = Control(self, access or Access())
         self._place, self._tls = (host, port, reuse_port), tls
@@ -931,9 +931,8 @@ class Simulator:
         frame = self._moments.frames.get(state, self._engine, self._frame)
         if store is None or frame is None:
             return None
-        arrivals = arrivals_of(state)
-        epoch = self.clock.epoch(at)
-        return Moment(store, frame, state["calls"], arrivals, arrivals.total, at, epoch)
+        arrived = frame.arrivals.total
+        return Moment(store, frame, state["calls"], arrived, at, self.clock.epoch(at))
 
     def _frame(self) -> Frame:
         counted = {
@@ -946,6 +945,7 @@ class Simulator:
             added=tuple(self._added),
             removed=frozenset(self._removed),
             counted=apart(counted),
+            arrivals=arrivals_of(self.faults.state),
         )
 
     def _moment_before(self, seq: int) -> Moment:

@@ -384,7 +384,7 @@ def received(entry: Entry) -> Call:
     outcome.looks = tuple(Look(**look) for look in json.loads(entry.looks))
     outcome.end, outcome.real_end = document["end"], document["real"]["end"]
     outcome.ending = document["outcome"]
-    outcome.effects = [Effect(**effect) for effect in document["effects"]]
+    outcome.effects = tuple(Effect(**effect) for effect in document["effects"])
     _tell(outcome, document)
     return call
 

@@ -128,7 +128,7 @@ class MemoryRows(Rows):
     def note(
         self, call: Call, kind: Literal["created", "deleted", "changed"], thing: Thing
     ) -> None:
-        call.outcome.effects.append(effect_on(kind, thing, self.clock.now()))
+        call.outcome.note(effect_on(kind, thing, self.clock.now()))
 
     async def sequence(self, kind: str) -> int:
         return self._sequences.get(kind, 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vifsim.backend import Backend
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Sized
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
     from vifsim.backend import Change, Names, Snapshot
@@ -81,7 +81,7 @@ class PassingBackend(Backend):
     async def amend(self, change: Change) -> None:
         await self.inner.amend(change)
 
-    def moment(self) -> Sized | None:
+    def moment(self) -> object | None:
         return self.inner.moment()
 
     async def go_back(self, moment: object) -> None:

@@ -200,7 +200,7 @@ class Writer:
         at = self._clock.now()
         for work in batch:
             for call, kind, thing in work.notes:
-                call.outcome.effects.append(effect_on(kind, thing, at))
+                call.outcome.note(effect_on(kind, thing, at))
 
     # ── what is at hand ──
 

@@ -182,7 +182,7 @@ class SqliteBackend(StoreBackend):
         self._tokens = TokenTable()
         self._settings = Settings()
         self._seed = 0
-        self._place = Place(0)
+        self._place: Place = 0
         self._ailing = False
 
     @property
@@ -286,7 +286,7 @@ class SqliteBackend(StoreBackend):
             for change in result.changes:
                 self._remember(change)
             for call, kind, thing in result.notes:
-                call.outcome.effects.append(effect_on(kind, thing, at))
+                call.outcome.note(effect_on(kind, thing, at))
         self._settings = self._reader_rows.settings = self._writer_rows.settings
         self._seed = self._reader_rows.seed = self._writer_rows.seed
         self._place = self._writer_rows.log.place

@@ -8,7 +8,6 @@ The house rule: the log knows nothing of what its steps are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from vifsim.errors import ControlFault
@@ -19,15 +18,8 @@ MOST = 20_000
 """Steps that are kept: some ten megabytes at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place in the log: how many steps had been taken there since it was made."""
-
-    number: int
-
-    def __len__(self) -> int:
-        """Keeping a place costs nothing; what leads back to it is kept in the log."""
-        return 1
+Place = int
+"""A place in a log: how many steps had been taken there since it was made."""
 
 
 class WayBack(Generic[S]):
@@ -44,7 +36,7 @@ class WayBack(Generic[S]):
     @property
     def place(self) -> Place:
         """Where the log ends now."""
-        return Place(self._gone + len(self.steps))
+        return self._gone + len(self.steps)
 
     def trim(self) -> None:
         """Forget what is more than the log keeps; to be called after each write."""
@@ -63,7 +55,7 @@ class WayBack(Generic[S]):
         Raises:
             ControlFault: 409, what leads there is forgotten.
         """
-        first = place.number - self._gone
+        first = place - self._gone
         if not 0 <= first <= len(self.steps):
             raise ControlFault(409, "what was written since that moment is not kept any more")
         return self.steps[first:][::-1]

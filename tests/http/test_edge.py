@@ -616,7 +616,7 @@ async def test_a_client_that_leaves_amid_its_body_has_created_nothing(
     raw.close()
     gone = await ended(cloud)
 
-    assert (gone.outcome.ending, gone.outcome.effects) == ("client_gone", [])
+    assert (gone.outcome.ending, gone.outcome.effects) == ("client_gone", ())
     assert cloud.edge.defects == 0
 
 
@@ -634,7 +634,7 @@ async def test_a_client_that_leaves_while_it_waits_is_noted(
     assert (gone.outcome.ending, gone.outcome.answer, gone.outcome.effects) == (
         "client_gone",
         None,
-        [],
+        (),
     )
 
 
@@ -755,7 +755,7 @@ async def test_a_body_that_breaks_after_a_while_ends_the_call_and_the_connection
     call = await ended(cloud)
 
     assert b" 400 " in answer[:20]
-    assert call.outcome.effects == []
+    assert call.outcome.effects == ()
     assert cloud.edge.defects == 0
 
 
@@ -770,7 +770,7 @@ async def test_a_client_that_ends_its_half_amid_the_body_is_done(
     await raw.rest()
     call = await ended(cloud)
 
-    assert (call.outcome.effects, cloud.edge.defects) == ([], 0)
+    assert (call.outcome.effects, cloud.edge.defects) == ((), 0)
 
 
 # ── connections ──

@@ -29,10 +29,10 @@ FULL = replace(
     operation="create_virtual_interface",
     **dict.fromkeys(("user", "tenant", "token_id", "server", "network", "body_digest"), "x"),  # type: ignore[arg-type]  # texts, all of them
 )
-EFFECTS = [
+EFFECTS = (
     Effect(kind="created", object="virtual_interface", id="v", at=2.0),
     Effect(kind="changed", object="server", id="s", at=2.5),
-]
+)
 OUTCOMES = {
     "arrived": Outcome(),
     "answered": Outcome(

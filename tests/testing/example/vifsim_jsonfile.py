@@ -211,7 +211,7 @@ class JsonFileBackend(StoreBackend):
             self._rows.effects.clear()
             raise
         for call, effect in self._rows.effects:
-            call.outcome.effects.append(effect)
+            call.outcome.note(effect)
         self._rows.effects.clear()
         return result
 
