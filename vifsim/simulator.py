@@ -1215,13 +1215,13 @@ _FIXED = {
 def create_app(**settings: Any) -> web.Application:
     """Return an aiohttp application of a simulated cloud, for `aiohttp_client` and its like.
 
-    Takes the arguments of `Simulator` but `host`, `port` and `tls`; the simulator is
+    Takes the arguments of `Simulator` but `host`, `port`, `tls` and `reuse_port`; the simulator is
     `app[vifsim.SIMULATOR]`.
 
     Raises:
         UsageError: an argument is wrong.
     """
-    for name in ("host", "port", "tls"):
+    for name in ("host", "port", "tls", "reuse_port"):
         if name in settings:
             raise UsageError(f"create_app takes no {name}: whoever serves the app decides that")
     try:

@@ -246,12 +246,14 @@ class RowsAtHand(Rows):
         if self._changed:
             values = [server_values(server) for server in self._changed.values()]
             await connection.executemany(sql.UPSERT_SERVER, values)
-        if self._dropped:
-            await connection.execute(sql.DELETE_INTERFACES, self._dropped)
+        dropped = self._dropped
+        if dropped and self._new:  # what goes may make room for what comes
+            await connection.execute(sql.DELETE_INTERFACES, dropped)
+            dropped = []
         numbers = [
             (kind, self._numbers[kind]) for kind in sorted(self._counted) if kind not in _COMMON
         ]
-        if self._new or self._touched or numbers:
+        if self._new or self._touched or numbers or dropped:
             made = list(self._new.values())
             await connection.execute(
                 sql.WRITE_AT_HAND,
@@ -259,6 +261,7 @@ class RowsAtHand(Rows):
                 *_columns(4, (row for one in made for row in self._addresses(one))),
                 *_columns(2, self._touched.items()),
                 *_columns(2, numbers),
+                dropped,
             )
 
     def new_addresses(self) -> list[tuple[Any, ...]]:

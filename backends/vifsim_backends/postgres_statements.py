@@ -199,6 +199,8 @@ WITH made AS (
     UPDATE servers SET touched = given.at
     FROM unnest($10::text[], $11::double precision[]) AS given (id, at)
     WHERE servers.id = given.id
+), gone AS (
+    DELETE FROM virtual_interfaces WHERE number = ANY($14::bigint[])
 )
 INSERT INTO sequences (kind, number) SELECT * FROM unnest($12::text[], $13::bigint[])
 ON CONFLICT (kind) DO UPDATE SET number = excluded.number"""
