@@ -121,6 +121,48 @@ def test_a_machine_that_paused_may_have_pushed_a_herd_together(tape: Tape) -> No
     assert tape.verdict("R16") == "not_exercised"
 
 
+def apart_from_the_start(
+    tape: Tape, wait: Callable[[int, int], float], *, actors: int = 12
+) -> Tape:
+    """Let clients with tokens of their own begin one after another, within a second."""
+    calls = sorted(
+        (0.07 * actor + sum(0.25 + wait(actor, k) for k in range(retry)), actor)
+        for actor in range(actors)
+        for retry in range(5)
+    )
+    for moment, actor in calls:
+        tape.call(
+            ATTACH,
+            503,
+            at=moment,
+            took=0.25,
+            conn=actor,
+            bearer=f"t{actor}",
+            by="outage",
+            fault=503,
+            delay=0.25,
+        )
+    return tape
+
+
+def slow_to_begin(actor: int, retry: int) -> float:
+    overhead = 0.1 if retry == 0 and actor >= 9 else 0.0
+    return 0.25 * float(2**retry) + overhead
+
+
+def test_clients_with_tokens_of_their_own_are_compared_from_their_own_start(
+    new_tape: Callable[[], Tape],
+) -> None:
+    together, apart = (
+        apart_from_the_start(new_tape(), wait) for wait in (slow_to_begin, equal_jitter)
+    )
+
+    assert together.verdict("R16") == "fail"
+    assert together.verdict("R06") == "fail"
+    assert apart.verdict("R16") == "pass"
+    assert apart.verdict("R06") == "pass"
+
+
 def test_ten_percent_of_jitter_count_as_none(tape: Tape) -> None:
     herd(tape, little_jitter)
 

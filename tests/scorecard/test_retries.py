@@ -323,6 +323,16 @@ def test_a_cap_can_be_set_by_the_scenario(tape: Tape) -> None:
     assert tape.verdict("R03") == "fail"
 
 
+@pytest.mark.parametrize(("late", "verdict"), [(0.0, "pass"), (0.05, "not_exercised")])
+def test_what_a_busy_machine_may_have_done_to_the_waits_is_no_jitter(
+    tape: Tape, late: float, verdict: str
+) -> None:
+    for after in (0.0, 0.25, 0.7, 1.0, 2.2):
+        tape.call(ATTACH, 503, after=after, took=0.02 + late, delay=0.02, by="down", fault=503)
+
+    assert tape.verdict("R06") == verdict
+
+
 def test_a_poll_through_an_outage_is_no_endless_retry(tape: Tape) -> None:
     for _ in range(5):
         tape.call(LIST, after=1.0)

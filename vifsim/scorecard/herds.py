@@ -92,8 +92,9 @@ class Wave:
         retries: each with the attempt before it.
         wait: median wait before them, seconds, never 0.
         spread: how much wider they are than the first attempts were, seconds.
-        noise: the spread that a busy machine may have added, seconds.
-        pause: the longest that the machine paused so far, which may have widened or narrowed them.
+        noise: the spread that a busy machine, or a pause of it, may have made alone, seconds.
+        most: the spread that there may have been, had the machine not paused, seconds.
+        pause: the longest that the machine paused so far, seconds.
     """
 
     retry: int
@@ -101,6 +102,7 @@ class Wave:
     wait: float
     spread: float
     noise: float
+    most: float
     pause: float
 
     def __len__(self) -> int:
@@ -113,34 +115,46 @@ class Wave:
 
     def drew_apart(self, share: float) -> bool:
         """Return whether the clients surely drew apart by such a share of their wait."""
-        return self.added >= share and self.spread > max(self.noise, self.pause)
+        return self.added >= share and self.spread > self.noise
 
     def stayed_together(self, share: float) -> bool:
         """Return whether the clients surely drew apart by less than such a share."""
-        return (self.spread + self.pause) / self.wait < share
+        return self.most / self.wait < share
 
 
 def waves_of(herd: Sequence[Chain], retries: Sequence[int], least: int) -> list[Wave]:
     """Return those of a herd's waves in which so many came back at least."""
-    noise = _NOISE * _lateness(herd)
-    found: list[Wave] = []
-    for k in retries:
-        came = [chain for chain in herd if len(chain) > k]
-        if len(came) < least:
-            continue
-        pairs = [(chain.attempts[k - 1], chain.attempts[k]) for chain in came]
-        before = width([chain.first.arrived for chain in came])
-        now = width([y.arrived for _, y in pairs])
-        wave = Wave(
-            retry=k,
-            retries=pairs,
-            wait=max(median(wait(x, y) for x, y in pairs), 1e-9),
-            spread=math.sqrt(max(0.0, now**2 - before**2)),
-            noise=noise,
-            pause=max(_late(x) for chain in came for x in chain.attempts[: k + 1]),
-        )
-        found.append(wave)
-    return found
+    noise = _noise(herd)
+    known = len({(chain.first.token, chain.first.op) for chain in herd}) == len(herd)
+    waves = ([chain for chain in herd if len(chain) > k] for k in retries)
+    return [
+        _wave(came, k, noise, known=known)
+        for k, came in zip(retries, waves, strict=True)
+        if len(came) >= least
+    ]
+
+
+def _wave(came: Sequence[Chain], k: int, noise: float, *, known: bool) -> Wave:
+    """Return the k-th retries of those that came.
+
+    Where each has a name of its own it is known who came when, counted from its own first failure.
+    Else widths are compared, where a small shift of a wide wave looks like a large spread.
+    """
+    pairs = [(chain.attempts[k - 1], chain.attempts[k]) for chain in came]
+    since = [chain.first.ended if known else 0.0 for chain in came]
+    before = 0.0 if known else width([chain.first.arrived for chain in came])
+    now = width([y.arrived - start for (_, y), start in zip(pairs, since, strict=True)])
+    pause = max(_late(x) for chain in came for x in chain.attempts[: k + 1])
+    shift = max(noise, pause)
+    return Wave(
+        retry=k,
+        retries=pairs,
+        wait=max(median(wait(x, y) for x, y in pairs), 1e-9),
+        spread=math.sqrt(max(0.0, now**2 - before**2)),
+        noise=math.sqrt((before + shift) ** 2 - before**2),
+        most=math.sqrt(max(0.0, (now + pause) ** 2 - before**2)),
+        pause=pause,
+    )
 
 
 def _late(x: Attempt) -> float:
@@ -148,14 +162,22 @@ def _late(x: Attempt) -> float:
     return max(0.0, x.lasted - x.delay) if x.injected and x.completed else 0.0
 
 
-def _lateness(herd: Sequence[Chain]) -> float:
-    """Return by how much answers to a herd were late: in the middle wave, three in four at most."""
-    known: list[float] = []
-    for k in range(max(len(chain) for chain in herd)):
-        wave = [chain.attempts[k] for chain in herd if len(chain) > k]
-        late = sorted(_late(x) for x in wave if x.injected and x.completed)
-        if len(late) >= min(_ACTORS, len(herd)):
-            known.append(late[len(late) * 3 // 4])
+def noise_of(attempts: Sequence[Attempt]) -> float:
+    """Return how far apart a busy machine may have driven calls, seconds.
+
+    It is told by how late the simulator's own answers were: three in four at most.
+    """
+    late = sorted(_late(x) for x in attempts if x.injected and x.completed)
+    return _NOISE * late[len(late) * 3 // 4] if late else 0.0
+
+
+def _noise(herd: Sequence[Chain]) -> float:
+    """Return the noise of a herd's middle wave."""
+    waves = [
+        [chain.attempts[k] for chain in herd if len(chain) > k]
+        for k in range(max(len(chain) for chain in herd))
+    ]
+    known = [noise_of(wave) for wave in waves if len(wave) >= min(_ACTORS, len(herd))]
     return median(known) if known else 0.0
 
 

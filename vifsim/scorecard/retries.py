@@ -23,7 +23,7 @@ from vifsim.scorecard.chains import (
     without_leading_immediate,
 )
 from vifsim.scorecard.findings import evidence, failed, passed, unclear
-from vifsim.scorecard.herds import herds_of, waves_of
+from vifsim.scorecard.herds import herds_of, noise_of, waves_of
 from vifsim.scorecard.traffic import ATTACH, DETACH, LIST, first_fault, seqs
 
 if TYPE_CHECKING:
@@ -420,12 +420,12 @@ def _grown(waits: list[float], proof: dict[str, Any]) -> Finding:
 def backoff_jittered(traffic: Traffic) -> Iterator[Finding]:
     """Judge R06 from a single run: whether the waits follow a law that anybody could compute."""
     herds = [herd for herd in herds_of(traffic) if len(herd) >= _HERD]
-    in_herd = {id(chain) for herd in herds for chain in herd}
+    shared = {(chain.key, chain.first.digest) for herd in herds for chain in herd}
     for herd in herds:
         yield from _herd_jitter(herd)
     for chain in traffic.chains:
         waits = _own_waits(chain)
-        if id(chain) in in_herd or len(waits) < 4:
+        if (chain.key, chain.first.digest) in shared or len(waits) < 4:
             continue
         proof = evidence(
             seqs(chain.attempts),
@@ -433,15 +433,16 @@ def backoff_jittered(traffic: Traffic) -> Iterator[Finding]:
             tolerance=traffic.tolerance,
             fault=first_fault(chain.attempts),
         )
-        yield _skipped(chain, proof) or _jittered(waits, traffic.tolerance, proof)
+        noise = noise_of(chain.attempts)
+        yield _skipped(chain, proof) or _jittered(waits, traffic.tolerance, noise, proof)
 
 
-def _jittered(waits: list[float], eps: float, proof: dict[str, Any]) -> Finding:
+def _jittered(waits: list[float], eps: float, noise: float, proof: dict[str, Any]) -> Finding:
     if median(waits) < IMMEDIATE:
         return failed(f"the median wait is {median(waits):.3f} s", proof)
     law, residual = _best_law(waits)
     proof = {**proof, "law": law, "residual": round(residual, 3)}
-    if residual > 2 * eps:
+    if residual > max(2 * eps, noise):
         return passed(f"no deterministic law found (best: {law}, off by {residual:.3f} s)", proof)
     if residual <= eps and median(waits) >= _COARSE * eps:
         return failed(f"the waits follow a law: {law}", proof)
