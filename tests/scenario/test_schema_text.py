@@ -35,6 +35,8 @@ def errors_of(text: str) -> list[tuple[int | None, int | None, str]]:
         ("version: 1\nname: \ud800\n", 2, 7, "the character U+D800 is not allowed"),
         ("version: 1\nrules: " + "[" * 30 + "]" * 30, 2, 27, "nested deeper than 20"),
         ("version: 1\n#" + "x" * (1 << 20), 1, 1, "larger than 1 MiB"),
+        ("version: 1\n" + "".join(f"k{n}: 1\n" for n in range(300)), 201, 1, "more than 200 keys"),
+        ("version: 1\nrules:\n" + "- {reset: true}\n" * 600, 503, 3, "more than 500 rules"),
     ],
 )
 def test_text_that_cannot_be_a_scenario_is_refused_at_its_place(
@@ -139,6 +141,11 @@ def test_a_mapping_that_holds_itself_is_refused() -> None:
 
     with pytest.raises(ScenarioError, match="nested deeper than 20"):
         load_mapping({"version": 1, "rules": rules})
+
+
+def test_a_mapping_of_more_keys_than_a_scenario_has_is_refused() -> None:
+    with pytest.raises(ScenarioError, match="more than 200 keys"):
+        load_mapping({"version": 1, "world": {f"k{number}": 1 for number in range(201)}})
 
 
 def test_an_error_in_a_mapping_is_told_by_its_path() -> None:

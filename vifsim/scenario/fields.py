@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeGuard, TypeVar, cast
 
@@ -77,7 +77,12 @@ def refusal(predicate: str, hint: str = "", *, key: str = "_schema") -> Validati
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the known word that was probably meant, or ""."""
-    words, meant = list(known), word.lower()
+    return _nearest(word, tuple(known))
+
+
+@lru_cache(maxsize=256)  # a mistake that is made a thousand times is looked at once
+def _nearest(word: str, words: tuple[str, ...]) -> str:
+    meant = word.lower()
     begun = [one for one in words if len(meant) > 2 and one.startswith(meant)]
     found = get_close_matches(meant, words, 1, 0.6) or begun
     return found[0] if found else ""

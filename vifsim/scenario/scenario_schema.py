@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 Plain = dict[str, Any]
 VERSION = 1
+MAX_RULES = 500
 _RESERVED = re.compile(r"documented-[0-9]+")
 _LARGEST_SEED = 2**63 - 1
 
@@ -167,6 +168,7 @@ def read_scenario(document: Document, *, source: str, text: str) -> Scenario:
         problem = document.problem((), detail, hint=f"begin with version: {VERSION}")
         raise ScenarioError(source, [*document.problems, problem])
     given = cast("Plain", raw)
+    _check_number(document, given, source)
     data, flaws = load_with(ScenarioSchema, given)
     sources = _mappings(given.get("rules"))
     flaws += [*_world_flaws(given, flaws), *_names_and_phases(given, sources)]
@@ -200,6 +202,19 @@ def _mappings(items: object) -> dict[int, Plain]:
     """Return the mappings of a list by their places."""
     things = cast("list[object]", items) if isinstance(items, list) else []
     return {i: cast("Plain", item) for i, item in enumerate(things) if isinstance(item, dict)}
+
+
+def _check_number(document: Document, given: Plain, source: str) -> None:
+    """Refuse more rules than anyone means to write, before the time is spent to read them.
+
+    Raises:
+        ScenarioError: there are too many.
+    """
+    rules = given.get("rules")
+    if isinstance(rules, list) and len(cast("list[object]", rules)) > MAX_RULES:
+        hint = "one rule may match several operations"
+        problem = document.problem(("rules", MAX_RULES), f"more than {MAX_RULES} rules", hint=hint)
+        raise ScenarioError(source, [*document.problems, problem])
 
 
 def _rules(

@@ -27,6 +27,8 @@ Path = tuple[str | int, ...]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
+MAX_KEYS = 200
+"""How many keys one mapping may have; nothing that a scenario holds has as many."""
 MAX_REPEATED = 20_000
 """How many values aliases may repeat, all together."""
 
@@ -260,6 +262,8 @@ class _Builder:
                 self._stop(event, "a key must be text")
             key = event.value
             place = _place(event)
+            if len(node.keys) >= MAX_KEYS:
+                self._stop(event, f"more than {MAX_KEYS} keys")
             if key in node.keys:
                 first = f"first in line {node.keys[key][0]}"
                 self._problem(event, f"the key {shown(key)} is given twice", first)
@@ -336,6 +340,8 @@ def _copied(value: object, path: Path) -> Node:
     node = Node(value)
     if isinstance(value, Mapping):
         items = cast("Mapping[object, object]", value).items()
+        if len(items) > MAX_KEYS:
+            raise _Stop(Problem(detail=f"more than {MAX_KEYS} keys", at=path_text(path)))
         node.children = {_key(key, path): _copied(item, (*path, str(key))) for key, item in items}
         node.data = {key: child.data for key, child in node.children.items()}
     elif isinstance(value, list | tuple):
