@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TABLE_LENGTH = 20
+_ID = re.compile(r"[0-9a-fA-F-]{36}")
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
@@ -155,13 +157,16 @@ class Calls(Records):
         documents: Sequence[Mapping[str, Any]],
         asked: str,
         everything: Sequence[Mapping[str, Any]],
+        others: Sequence[str] = (),
     ) -> None:
         super().__init__(documents)
         self._asked = asked
         self._everything = everything
+        self._others = others
 
     def told(self, statuses: Sequence[int | None]) -> Calls:
         """Expect exactly these statuses in order, None for no answer."""
+        __tracebackhide__ = True
         found = [status_of(entry) for entry in self]
         if found != list(statuses):
             self._fail(f"told {found}, expected {list(statuses)}")
@@ -169,12 +174,14 @@ class Calls(Records):
 
     def exactly(self, number: int) -> Calls:
         """Expect so many calls."""
+        __tracebackhide__ = True
         if len(self) != number:
             self._fail(f"{len(self)} calls, expected {number}")
         return self
 
     def waited_at_least(self, seconds: float) -> Calls:
         """Expect at least so long between the end of each call and the next one's arrival."""
+        __tracebackhide__ = True
         for before, after in itertools.pairwise(self):
             waited = after["arrived"] - (before["end"] or before["arrived"])
             if waited < seconds:
@@ -185,10 +192,13 @@ class Calls(Records):
         return self
 
     def _fail(self, text: str) -> None:
-        raise AssertionError(
-            f"{self._asked}: {text}\n\nthese calls:\n{table(self)}\n\n"
-            f"end of the journal:\n{table(self._everything)}"
-        )
+        __tracebackhide__ = True
+        parts = [f"{self._asked}: {text}", f"these calls:\n{table(self)}"]
+        if self._others:
+            last = "\n".join(self._others[-_TABLE_LENGTH:])
+            parts.append(f"calls of the same operation that differ:\n{last}")
+        parts.append(f"end of the journal:\n{table(self._everything)}")
+        raise AssertionError("\n\n".join(parts))
 
 
 class Effects(Records):
@@ -248,26 +258,34 @@ class JournalView(Records):
         """Return the calls that match: `operation` is a glob, the others names or ids.
 
         Raises:
-            UsageError: no operation is called that, so that `none` could not but hold.
+            UsageError: no operation, server or network is called that, so that `none` could not
+                but hold. What was made later has a name once `servers` or `networks` was read.
         """
         if not any(fits(known, (operation,)) for known in OPERATIONS):
             near = get_close_matches(operation, OPERATIONS, n=1)
             hint = f"did you mean {near[0]}?" if near else "docs/api.md lists them"
             raise UsageError(f"there is no operation {operation} ({hint})")
-        servers, networks = self._simulator.servers, self._simulator.networks
         wanted = {
-            "server": server and servers.get(server, server),
-            "network": network and networks.get(network, network),
+            "server": server and _id_of("server", server, self._simulator.servers),
+            "network": network and _id_of("network", network, self._simulator.networks),
             "tenant": tenant,
         }
-        found = [
-            entry
-            for entry in self
-            if fits(entry["operation"], (operation,))
-            and all(value is None or entry[key] == value for key, value in wanted.items())
-        ]
+        same = [entry for entry in self if fits(entry["operation"], (operation,))]
+        differing = {
+            entry["seq"]: [
+                f"{key} {entry[key]}"
+                for key, value in wanted.items()
+                if value not in {None, entry[key]}
+            ]
+            for entry in same
+        }
         named = ", ".join(f"{key}={value}" for key, value in wanted.items() if value)
-        return Calls(found, f"{operation}({named})", list(self))
+        return Calls(
+            [entry for entry in same if not differing[entry["seq"]]],
+            f"{operation}({named})",
+            list(self),
+            [f"{seq:5}  {', '.join(facts)}" for seq, facts in differing.items() if facts],
+        )
 
     def gaps(self) -> list[Record]:
         """Return the entries whose client was told something else than what happened."""
@@ -284,6 +302,22 @@ class JournalView(Records):
         header = self._simulator.export_header()
         lines: list[str] = self._run(lambda: list(self._simulator.journal.lines(header)))
         FilePath(path).write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def _id_of(kind: str, name: str, known: Mapping[str, str]) -> str:
+    """Return the id behind a name, or the id itself.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    found = known.get(name)
+    if found is None and _ID.fullmatch(name):
+        found = name
+    if found is None:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        raise UsageError(f"there is no {kind} {name} ({hint})")
+    return found
 
 
 def _is_gap(entry: Record) -> bool:

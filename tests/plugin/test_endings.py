@@ -188,3 +188,49 @@ def test_a_failing_expectation_shows_the_calls(run_suite: RunSuite) -> None:
 
     assert "list_networks(): told [503], expected [200]" in run.output
     assert "end of the journal:" in run.output
+
+
+def test_what_is_wrong_in_a_test_that_failed_is_not_told_twice(run_suite: RunSuite) -> None:
+    run = run_suite(
+        GET
+        + """
+    def test_one(vifsim):
+        vifsim.rule(match="create_*", first=1, status=503)
+        assert get(vifsim) == 418
+    """
+    )
+
+    assert (run.number("failed"), run.number("error")) == (1, 0), run.output
+    assert "never fired: 1 calls stopped at match" in run.output
+
+
+def test_a_wrong_setting_is_one_line(run_suite: RunSuite) -> None:
+    run = run_suite(
+        """
+    import pytest
+
+    @pytest.mark.vifsim(scenario="flaky-creat")
+    def test_one(vifsim): pass
+    """
+    )
+
+    assert "vifsim: there is no scenario flaky-creat (did you mean flaky-create?)" in run.output
+    assert "raise UsageError" not in run.output
+
+
+def test_an_expectation_tells_the_calls_that_differ(run_suite: RunSuite) -> None:
+    run = run_suite(
+        GET
+        + """
+    def test_one(vifsim):
+        get(vifsim, f"/servers/{vifsim.servers['web-2']}/os-virtual-interfacesv2")
+        vifsim.journal.calls("list_virtual_interfaces", server="web-1").exactly(1)
+
+    def test_two(vifsim):
+        vifsim.effects.none("create_virtual_interface", server="web-x")
+    """,
+    )
+
+    assert "calls of the same operation that differ:" in run.output
+    assert "1  server 3ffd4f3e-8ed2-4d6c-9f0b-5d1a6a6f0a02" in run.output
+    assert "there is no server web-x (did you mean web-" in run.output

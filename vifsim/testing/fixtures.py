@@ -39,6 +39,8 @@ _SHOWN = 20
 _PATIENCE = 20
 _PAUSE = 0.01
 _KEY = pytest.StashKey[list["Watched"]]()
+_FAILED = pytest.StashKey[bool]()
+"""Whether a test has failed: then it is no wonder that a rule never fired."""
 _STRAGGLERS: list[str] = []
 
 
@@ -76,10 +78,13 @@ class Order:
         return cls(item=item, settings=found, checks=_checks(checks))
 
     @contextmanager
-    def cloud(self, **more: Any) -> Generator[Cloud, None, None]:
+    def cloud(self) -> Generator[Cloud, None, None]:
         """Run a cloud in a thread for this test, and check it at the end."""
-        settings: dict[str, Any] = {**self.settings, **more, "self_stepping": True}
-        simulator = Simulator(**settings)
+        with self._run(_made({**self.settings, "self_stepping": True})) as cloud:
+            yield cloud
+
+    @contextmanager
+    def _run(self, simulator: Simulator) -> Generator[Cloud, None, None]:
         with in_thread(simulator) as cloud:
             watched = self._watch(simulator, cloud.call)
             yield cloud
@@ -92,7 +97,8 @@ class Order:
         with ExitStack() as clouds:
 
             def make(**more: Any) -> Cloud:
-                return clouds.enter_context(self.cloud(**more))
+                settings: dict[str, Any] = {**self.settings, **more, "self_stepping": True}
+                return clouds.enter_context(self._run(Simulator(**settings)))
 
             yield make
 
@@ -112,8 +118,7 @@ class Order:
         """Run a cloud on the test's own loop whose time jumps."""
         if self.settings.get("clock", "autojump") != "autojump":
             pytest.fail("vifsim_autojump has its own clock: leave `clock` out of the marker")
-        settings: dict[str, Any] = {**self.settings, "clock": "autojump"}
-        async with Simulator(**settings) as simulator:
+        async with _made({**self.settings, "clock": "autojump"}) as simulator:
             watched = self._watch(simulator, lambda act: act())
             yield simulator
             if "nothing_in_flight" in self.checks:
@@ -136,10 +141,20 @@ class Order:
     def _problems(self, watched: Watched) -> list[str]:
         """Return what is wrong at the end of a test that did not fail itself."""
         problems: list[str] = []
+        if self.item.stash.get(_FAILED, False):
+            return problems
         for check, look in _LOOKS.items():
             if check in self.checks:
                 problems += watched.ask(partial(look, watched.simulator))
         return problems
+
+
+def _made(settings: dict[str, Any]) -> Simulator:
+    """Return a simulator; a wrong setting fails the test in one line, not with a traceback."""
+    try:
+        return Simulator(**settings)
+    except UsageError as exc:
+        pytest.fail(f"vifsim: {exc}", pytrace=False)
 
 
 def _marker(item: pytest.Item) -> dict[str, Any]:
@@ -149,7 +164,10 @@ def _marker(item: pytest.Item) -> dict[str, Any]:
     unknown = [key for key in marker.kwargs if key not in _MARKER_KEYS]
     if unknown or marker.args:
         known = ", ".join(_MARKER_KEYS)
-        pytest.fail(f"the marker vifsim takes {known} by name, not {unknown or marker.args}")
+        pytest.fail(
+            f"the marker vifsim takes {known} by name, not {unknown or list(marker.args)}",
+            pytrace=False,
+        )
     return dict(marker.kwargs)
 
 
@@ -196,7 +214,8 @@ class Shared:
         fixed = {key: value for key, value in settings.items() if key not in _BEGUN_ANEW}
         cloud = next((cloud for known, cloud in self._clouds if known == fixed), None)
         if cloud is None:
-            cloud = self._stack.enter_context(in_thread(Simulator(**fixed, self_stepping=True)))
+            simulator = _made({**fixed, "self_stepping": True})
+            cloud = self._stack.enter_context(in_thread(simulator))
             self._clouds.append((fixed, cloud))
         cloud.run(cloud.simulator.begin(settings.get("scenario"), settings.get("seed")))
         return cloud
@@ -294,6 +313,7 @@ def tell_failure(item: pytest.Item, report: pytest.TestReport) -> None:
     """Add to a report what happened in the clouds of its test, and keep it where asked."""
     nothing: list[Watched] = []
     several = item.stash.get(_KEY, nothing)
+    item.stash[_FAILED] = True
     for number, watched in enumerate(several, 1):
         evidence: dict[str, Any] = watched.ask(partial(_evidence, watched))
         report.sections.append((f"vifsim {evidence['url']}", _story(evidence, item)))
