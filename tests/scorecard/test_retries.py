@@ -227,6 +227,14 @@ def test_looking_what_became_of_a_create_is_as_good_as_a_retry(tape: Tape) -> No
     assert tape.verdict("R02") == "not_exercised"
 
 
+def test_the_slower_of_two_hedged_calls_was_not_tried_again(tape: Tape) -> None:
+    tape.call(LIST, at=0.0, took=2.0)
+    tape.call(LIST, None, at=0.3, took=1.701, outcome="client_gone", conn=2)
+    tape.call(LIST, at=2.2)
+
+    assert tape.verdict("R02") == "not_exercised"
+
+
 def test_a_client_that_fails_fast_by_design_is_not_blamed(tape: Tape) -> None:
     tape.obeys(client={"fail_fast": True})
     tape.call(LIST, 503)

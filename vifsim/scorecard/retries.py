@@ -184,7 +184,9 @@ def transient_retried(traffic: Traffic) -> Iterator[Finding]:
         x = next((attempt for attempt in chain.attempts if _worth_a_retry(traffic, attempt)), None)
         if x is None:
             continue
-        if x is not chain.last:
+        if x.outcome == "client_gone" and traffic.cancelled(x):
+            yield unclear("inconclusive: the call may have been cancelled with another")
+        elif x is not chain.last:
             proof = evidence(seqs(chain.attempts), fault=first_fault([x]), attempts=len(chain))
             yield passed(f"{_what(x)} was tried again", proof)
         else:

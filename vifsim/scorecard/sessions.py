@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vifsim.scorecard.attempts import Attempt
-from vifsim.scorecard.chains import SLACK
 from vifsim.scorecard.findings import evidence, failed, passed, unclear
 from vifsim.scorecard.traffic import LIST, seqs
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 _LIST_SHARE = 0.4
 _NOTICEABLE = 0.1
-_CANCELLED = 0.25
 _BURST = 1.0
 _RACE = 0.05
 
@@ -59,7 +57,7 @@ def _abandoned(traffic: Traffic, x: Attempt, most: float) -> Finding | None:
             f"give it more than {most:g} s, or set timeout_max",
             proof,
         )
-    if _cancelled(traffic, x):
+    if traffic.cancelled(x):
         return unclear("inconclusive: the call may have been cancelled with another", proof)
     return passed(f"left a call that hung after {x.lasted:.1f} s", proof)
 
@@ -93,23 +91,9 @@ def timeout_not_too_short(traffic: Traffic) -> Iterator[Finding]:
 def _left_early(traffic: Traffic, x: Attempt, proof: dict[str, object]) -> Finding:
     if traffic.ended_with_client(x):
         return unclear("inconclusive: the client itself ended while it waited", proof)
-    if _cancelled(traffic, x):
+    if traffic.cancelled(x):
         return unclear("inconclusive: the call may have been cancelled with another", proof)
     return failed(f"left after {x.lasted:.2f} s, the answer came after {x.delay:.2f} s", proof)
-
-
-def _cancelled(traffic: Traffic, x: Attempt) -> bool:
-    """Return whether a call was perhaps given up because of another that ended just before."""
-    if x.token not in traffic.parallel_tokens:
-        return False
-    around = traffic.by_token[x.token or ""].between(x.ended - 60.0, x.ended)
-    return any(
-        y.seq != x.seq
-        and y.done
-        and x.ended - _CANCELLED <= y.ended <= x.ended + SLACK
-        and abs(y.lasted - x.lasted) > _RACE
-        for y in around
-    )
 
 
 # ── R13 reauth_on_401, R14 dead_token_not_reused ─────────────────────────────────────────────────

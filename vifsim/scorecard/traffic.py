@@ -39,6 +39,8 @@ LIST = "list_virtual_interfaces"
 _SERVER_READS = frozenset({LIST, "get_server", "list_addresses"})
 _ALL_READS = frozenset({"list_servers", "list_servers_detail"})
 _KILLED = 0.5
+_CANCELLED = 0.25
+_RACE = 0.05
 _START = 1.0
 """Seconds within which clients that work side by side are taken to have begun."""
 
@@ -152,6 +154,19 @@ class Traffic:
             return True
         went_on = any(y.token == attempt.token for y in self.everything.after(attempt))
         return not went_on and not self._failed_alone
+
+    def cancelled(self, x: Attempt) -> bool:
+        """Whether a call was perhaps given up because of another that ended just before."""
+        if x.token not in self.parallel_tokens:
+            return False
+        around = self.by_token[x.token or ""].between(x.ended - 60.0, x.ended)
+        return any(
+            y.seq != x.seq
+            and y.done
+            and x.ended - _CANCELLED <= y.ended <= x.ended + SLACK
+            and abs(y.lasted - x.lasted) > _RACE
+            for y in around
+        )
 
     @property
     def _failed_alone(self) -> bool:
