@@ -675,14 +675,22 @@ class Simulator:
             result = change()
             await self._keep()
             return result
-        for _ in range(_ATTEMPTS):
-            await together.catch_up()
+        idle = False
+
+        def act() -> T:
+            nonlocal idle
             idle = self.faults.engine is None
             self._fresh.clear()
-            result = change()
+            return change()
+
+        def how() -> dict[str, Any]:
             first = idle and self.faults.engine is not None
-            state = self.faults.state if first else None
-            if await together.publish(state=state, forget=list(self._fresh)):
+            return {"state": self.faults.state if first else None, "forget": list(self._fresh)}
+
+        await together.catch_up()
+        for _ in range(_ATTEMPTS):
+            said, result = await together.change(act, how)
+            if said:
                 return result
         raise ControlFault(409, "other processes change the rules at this moment (try again)")
 

@@ -20,7 +20,7 @@ import logging
 import os
 import socket
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vifsim.errors import ApiFault
 from vifsim.exchange import (
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from vifsim.clock import Clock
     from vifsim.exchange import Ending, Outcome, WireEffect
     from vifsim.sharing import Head, Published, Sharing
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -238,15 +240,40 @@ class Together:
     async def hear(self) -> None:
         """Let hold what was published since, if anything."""
         async with self._news:
-            found = await self.sharing.published()
-            if found.version == self.sharing.version or found.document is None:
-                return
-            self.sharing.version = found.version
-            if found.document["run"] != self._run:
-                age = max(0.0, self._clock.wall() - found.document["clock"]["wall"])
-                self._begin_again(found.document["run"], age)
-                self._cut(age)
-            await self._take(found)
+            await self._hear()
+
+    async def _hear(self) -> None:
+        found = await self.sharing.published()
+        if found.version == self.sharing.version or found.document is None:
+            return
+        self.sharing.version = found.version
+        if found.document["run"] != self._run:
+            age = max(0.0, self._clock.wall() - found.document["clock"]["wall"])
+            self._begin_again(found.document["run"], age)
+            self._cut(age)
+        await self._take(found)
+
+    async def change(
+        self, act: Callable[[], T], how: Callable[[], dict[str, Any]]
+    ) -> tuple[bool, T]:
+        """Change what holds, from what holds for all; return whether no other process was quicker.
+
+        Nobody hears or says anything between the change and its publication.
+
+        Args:
+            act: changes what holds here.
+            how: returns what `Sharing.publish` takes beside the document, after the change.
+        """
+        async with self._news:
+            await self._hear()
+            try:
+                result = act()
+                self.unsaid = False
+                said = await self._publish(after=self.sharing.version, **how())
+            except ApiFault:
+                self.sharing.version = 0  # the change is undone by what is heard next
+                raise
+        return said, result
 
     async def publish(self, **how: Any) -> bool:
         """Let hold for all what holds here; return whether no other process was quicker.
@@ -255,11 +282,13 @@ class Together:
         """
         async with self._news:
             after = None if how.pop("anyway", False) else self.sharing.version
-            document = {**self._say(), "run": self._run}
-            version = await self.sharing.publish(document, after=after, **how)
-            if version is not None:
-                self.sharing.version = version
-                self.unsaid = False
+            return await self._publish(after=after, **how)
+
+    async def _publish(self, **how: Any) -> bool:
+        version = await self.sharing.publish({**self._say(), "run": self._run}, **how)
+        if version is not None:
+            self.sharing.version = version
+            self.unsaid = False
         return version is not None
 
     # ── the journal ──

@@ -195,11 +195,11 @@ async def test_rules_changed_by_two_at_once_are_all_there(two: list[Simulator]) 
     rule = {"match": "get_limits", "status": 503}
 
     await asyncio.gather(
-        *(cloud.add_rule({**rule, "nth": number}) for number in (1, 2) for cloud in two)
+        *(cloud.add_rule({**rule, "nth": number}) for number in (1, 2, 3) for cloud in two)
     )
 
     await asyncio.gather(*(cloud.catch_up() for cloud in two))
-    assert [len(cloud.scenario_document()["rules"]) for cloud in two] == [4, 4]
+    assert [len(cloud.scenario_document()["rules"]) for cloud in two] == [6, 6]
 
 
 async def test_draws_are_those_of_one_process(
