@@ -29,3 +29,10 @@ def fixtures(session: nox.Session, release: str) -> None:
         for suite in SUITES:
             session.run("pytest", *INI, f"--asyncio-mode={mode}", suite, *session.posargs)
     session.run("pytest", *INI, "-n", "2", SUITES[0])
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Hold what vifsim needs, and can use, against known vulnerabilities; needs the network."""
+    session.install(".[metrics,tls,openapi,postgres]", "pip-audit")
+    session.run("pip-audit", "--local", "--skip-editable", *session.posargs)
