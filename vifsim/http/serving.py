@@ -39,8 +39,8 @@ _SHUTDOWN = 0.05
 """Seconds that idle connections get to end; aiohttp takes 0 for "no limit"."""
 
 _LARGE_BYTES = 65_536
-"""Headers above this size end their connection: aiohttp keeps a connection's last ones, and they
-may be a megabyte."""
+"""Headers above this size are not kept, and end their connection: aiohttp keeps a connection's last
+ones, and they may be a megabyte."""
 
 
 class Origin(NamedTuple):
@@ -186,6 +186,7 @@ class StampedConnection(RequestHandler):
         if size_bytes > _SHORT_BYTES:
             if size_bytes > _LARGE_BYTES:
                 self.close()  # once the answer is sent
+                return {}, 0
             return without_secrets(request.headers), size_bytes
         kept = self._shown(request), size_bytes
         if not self._first[0]:
