@@ -121,7 +121,6 @@ async def _round(backend: Backend, servers: int, at_once: int) -> dict[str, floa
 
     uses = {"create": create, "list": look, "delete": delete}
     costs = {name: await _timed(use, used, at_once) for name, use in uses.items()}
-    call.outcome.effects.clear()
     return costs
 
 
