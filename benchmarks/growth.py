@@ -120,8 +120,7 @@ async def _round(backend: Backend, servers: int, at_once: int) -> dict[str, floa
         await backend.delete_virtual_interface(call, server, made[server].id)
 
     uses = {"create": create, "list": look, "delete": delete}
-    costs = {name: await _timed(use, used, at_once) for name, use in uses.items()}
-    return costs
+    return {name: await _timed(use, used, at_once) for name, use in uses.items()}
 
 
 async def _compare(backends: dict[int, Backend], at_once: int, rounds: int) -> Rounds:

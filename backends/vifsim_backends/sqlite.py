@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import aiosqlite
 
 from vifsim import seeding
-from vifsim.errors import ApiFault, BackendError, ServiceUnavailable
+from vifsim.errors import ServiceUnavailable
 from vifsim.model import Settings, Token
 from vifsim.operations import effect_on
 from vifsim.store import StoreBackend, TokenTable
@@ -257,8 +257,6 @@ class SqliteBackend(StoreBackend):
             exc = exc.__cause__
         if isinstance(exc, sqlite3.Error):
             return sqlite_file.refusal(self._path, exc)
-        if isinstance(exc, ApiFault):
-            return BackendError(f"the world does not fit together: {exc.message} (correct it)")
         return exc
 
     async def close(self) -> None:
