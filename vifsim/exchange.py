@@ -332,7 +332,10 @@ class Arrivals(dict[str, int]):
         """Count one more call, and return how many of its key there are."""
         self.total += 1
         self._last.append(key)
-        return count_up(self, key)
+        number = self[key] = self.pop(key, 0) + 1  # as `count_up`, on the way of every call
+        if len(self) > MOST_KEYS:
+            forget_half(self)
+        return number
 
     def before(self, total: int) -> dict[str, int]:
         """Return the counts of when so many calls had been counted.
