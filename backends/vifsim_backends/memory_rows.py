@@ -348,15 +348,27 @@ class MemoryRows(Rows):
     async def place(
         self, interface: VirtualInterface, numbers: Mapping[str, int], at: float
     ) -> None:
-        self._put_interface(interface)
+        self._hold_constraints(interface)
+        known, server_id = self._sequences, interface.server_id
+        if self._logged:
+            before = {kind: known.get(kind, 0) for kind in numbers}
+            touched = self._touched.get(server_id)
+            self._steps.append((MemoryRows._take_away, interface, before, touched))
+        known.update(numbers)
+        self._touched[server_id] = at
+        self._add(interface)
+
+    def _take_away(
+        self, interface: VirtualInterface, numbers: Mapping[str, int], touched: float | None
+    ) -> None:
+        """Undo a placing."""
+        self._remove(interface)
         self._set_sequences(numbers)
-        self._touch(interface.server_id, at)
+        self._touch(interface.server_id, touched)
 
     async def put_interface(self, interface: VirtualInterface) -> None:
-        self._put_interface(interface)
-
-    def _put_interface(self, interface: VirtualInterface) -> None:
         self._hold_constraints(interface)
+        self._log(MemoryRows._remove, interface)
         self._add(interface)
 
     def _hold_constraints(self, interface: VirtualInterface) -> None:
@@ -368,8 +380,6 @@ class MemoryRows(Rows):
             raise Conflict(f"Address of interface {interface.id} is in use")
 
     def _add(self, interface: VirtualInterface) -> None:
-        if self._logged:
-            self._steps.append((MemoryRows._remove, interface))
         server_id, network_id = interface.server_id, interface.network_id
         joint = self._joints.get(network_id)
         if joint is None:
@@ -383,6 +393,7 @@ class MemoryRows(Rows):
 
     def _add_again(self, interface: VirtualInterface) -> None:
         """Undo a removal: in attach order again."""
+        self._log(MemoryRows._remove, interface)
         self._add(interface)
         attached = self._on_server(interface.server_id)
         if len(attached) > 1:
