@@ -224,11 +224,8 @@ async def test_the_scorecard_judges_the_calls_of_all(
 ) -> None:
     rule = {"match": "list_networks", "first": 2, "status": 503, "retry_after": "60s"}
     await two[0].add_rule(rule)
-    # One connection at a time, as one client has on one port.
-    async with aiohttp.ClientSession(
-        headers=client.headers, connector=aiohttp.TCPConnector(force_close=True)
-    ) as hasty:
-        await statuses(hasty, two, 4)
+    # One after another at one process: two clocks may differ by more than an answer takes.
+    await statuses(client, two[:1], 2)
     await two[0].catch_up()
 
     rules = (await ask(client, two[1], "scorecard"))["rules"]
