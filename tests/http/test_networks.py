@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vifsim.errors import BadRequest
 from vifsim.http.bodies import CreateInterfaceSchema, load
 from vifsim.http.codec import digest_of, parse_json
-from vifsim.http.networks import _COMMON_BODY, quick_interface
+from vifsim.http.networks import COMMON_BODY, quick_interface
 
 if TYPE_CHECKING:
     from tests.conftest import Api, ApiOf, MakeCloud
@@ -65,10 +65,13 @@ def by_schema(data: Any) -> str | None:
         return None
 
 
-SPACED = st.sampled_from([None, 1, "\t"])
+def spaced(data: Any, indent: int | str | None) -> bytes:
+    return json.dumps(data, indent=indent).encode()
+
+
 RAW = st.one_of(
-    st.builds(lambda data, indent: json.dumps(data, indent=indent).encode(), BODIES, SPACED),
-    st.from_regex(_COMMON_BODY, fullmatch=True),
+    st.builds(spaced, BODIES, st.sampled_from([None, 1, "\t"])),
+    st.from_regex(COMMON_BODY, fullmatch=True),
 )
 
 

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from vifsim.http.codec import Asked
     from vifsim.model import Network, VirtualInterface
 
-_COMMON_BODY = re.compile(
+COMMON_BODY = re.compile(
     rb'\s*{\s*"virtual_interface"\s*:\s*{\s*"network_id"\s*:\s*'
     rb'"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"\s*}\s*}\s*'.replace(
         rb"\s", rb"[ \t\r\n]"
     )
 )
+"""The body of a create as nearly all clients write it."""
 _MOST = 1000
 DELETED_BODY = b"202 Accepted\n\nThe request is accepted for processing.\n\n   "
 """The 58 documented bytes that a deleted network answers with."""
@@ -37,7 +38,7 @@ def quick_interface(raw: bytes) -> tuple[NetworkId, str] | None:
     Everything that this accepts the schema reads alike; `tests/http/test_networks.py` holds the two
     together.
     """
-    found = _COMMON_BODY.fullmatch(raw)
+    found = COMMON_BODY.fullmatch(raw)
     if found is None:
         return None
     network_id = found[1].decode()
