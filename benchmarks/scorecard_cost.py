@@ -49,7 +49,7 @@ def _call(number: int) -> Call:
     call.outcome.decision = Decision(fired=("r",), by="r") if refused else PASS
     call.outcome.answer = Answer(503 if refused else 200)
     if creates and not refused:
-        call.outcome.effects.append(
+        call.outcome.note(
             Effect(kind="created", object="virtual_interface", id=f"i{number}", at=number * 0.05)
         )
     return call
