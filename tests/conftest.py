@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import pytest
+from hypothesis import settings
 from yarl import URL
 
 from vifsim.simulator import Simulator
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     MakeCloud = Callable[..., Awaitable[Simulator]]
     ApiOf = Callable[[Simulator], "Api"]
     Connect = Callable[[Simulator], Awaitable["RawClient"]]
+
+settings.register_profile("suite", deadline=None)  # no test is about how busy the machine is
+settings.load_profile("suite")
 
 TENANT = "123456"
 WEB_1 = "3ffd4f3e-8ed2-4d6c-9f0b-5d1a6a6f0a01"

@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vifsim.http.bodies import load, schema_of
@@ -368,6 +368,7 @@ LOG_INS = st.fixed_dictionaries(
 
 
 @given(LOG_INS)
+@example({"auth": {"passwordCredentials": {"username": "", "password": ""}, "tenantId": 0}})
 def test_the_quick_way_reads_log_ins_as_the_schema_does(data: Any) -> None:
     quick = quick_credentials(data)
 

@@ -39,7 +39,7 @@ def quick_credentials(data: Any) -> Credentials | None:
     if inner is None or inner.keys() != {"username", secret}:
         return None
     tenant: Any = next(iter(outer.values()), None)
-    texts = [*inner.values(), tenant or ""]
+    texts = [*inner.values(), "" if tenant is None else tenant]
     if len(outer) > 1 or not outer.keys() <= _TENANT or not all(type(t) is str for t in texts):
         return None
     values: dict[str, str] = {"username": inner["username"], field: inner[secret]}
