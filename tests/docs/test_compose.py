@@ -13,7 +13,7 @@ from vifsim.cli import parser_of
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["compose.yaml", "compose.shared.yaml"])
+@pytest.mark.parametrize("name", ["compose.yaml", "docs/compose.shared.yaml"])
 def test_a_compose_file_gives_serve_what_it_takes(name: str) -> None:
     document: dict[str, Any] = yaml.safe_load((ROOT / name).read_text("utf-8"))
 
@@ -31,7 +31,7 @@ def test_a_compose_file_gives_serve_what_it_takes(name: str) -> None:
 
 
 def test_the_shared_compose_file_lets_workers_share_its_database() -> None:
-    document = yaml.safe_load((ROOT / "compose.shared.yaml").read_text("utf-8"))
+    document = yaml.safe_load((ROOT / "docs/compose.shared.yaml").read_text("utf-8"))
 
     options = parser_of("serve").parse_args(document["services"]["vifsim"]["command"])
 
