@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
+import httpcore  # noqa: F401 -- httpx does so late, and a suite run within a test takes it back
 import pytest
 from hypothesis import settings
 from yarl import URL
