@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
-import httpcore  # noqa: F401 -- httpx does so late, and a suite run within a test takes it back
 import pytest
 from hypothesis import settings
 from yarl import URL
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     ApiOf = Callable[[Simulator], "Api"]
     Connect = Callable[[Simulator], Awaitable["RawClient"]]
 
+# httpx does so at its first request; where that is in a suite run by a test, it is taken back.
+import_module("httpcore")
 settings.register_profile("suite", deadline=None)  # no test is about how busy the machine is
 settings.load_profile("suite")
 
