@@ -87,6 +87,13 @@ class Backend(ABC):
     durable: bool = False
     """Whether what is stored is there again when the URL is opened once more."""
 
+    at_once: bool = False
+    """Whether operations end without waiting for anything, mostly, and otherwise for a future.
+
+    A call to such a backend may be begun before there is a task for it: what needs one, as
+    `asyncio.timeout` does, may not be used.
+    """
+
     def __init__(self, url: str, *, clock: Clock) -> None:
         self.url = url
         self.clock = clock

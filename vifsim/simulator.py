@@ -254,7 +254,7 @@ class Simulator:
 
             self._authority = Authority()
             context = self._authority.context
-        runner = Runner(self.application(), self.clock, self.edge.handle, routed=PREFIX)
+        runner = Runner(self.application(), self.clock, self.edge, routed=PREFIX)
         self._listener = Listener(*self._place, context)
         try:
             await runner.setup()

@@ -63,6 +63,7 @@ class FaultBackend(PassingBackend):
     def __init__(self, inner: Backend, *, clock: Clock) -> None:
         super().__init__(inner)
         self.clock = clock
+        self.at_once = inner.at_once  # what is waited for here are futures of the clock
         self.shared = inner.sharing
         self.state = {}
         self._worlds = 0

@@ -34,6 +34,8 @@ _LARGE = 1_000
 class MemoryBackend(StoreBackend):
     """A cloud that lasts as long as the process: `memory:`."""
 
+    at_once = True
+
     _rows: MemoryRows
     _tokens: TokenTable
 

@@ -47,9 +47,9 @@ from vifsim.http.codec import (
     parse_json,
     raw_digest,
 )
+from vifsim.http.connection import Origin, StampedConnection, size_of, without_secrets
 from vifsim.http.identity import quick_credentials
 from vifsim.http.networks import quick_interface
-from vifsim.http.serving import Origin, StampedConnection, size_of, without_secrets
 from vifsim.http.wire import cut, send, send_whole
 
 if TYPE_CHECKING:
@@ -83,29 +83,29 @@ class Edge:
         clock: that arrivals are stamped by where the connection did not stamp them.
 
     Attributes:
+        at_once: whether requests are mostly answered without waiting.
         ending: whether a connection ends with the answer that is under way on it.
     """
 
     def __init__(self, backend: Backend, journal: Journal, clock: Clock) -> None:
         self._backend = backend
+        self.at_once = backend.at_once
         self._journal = journal
         self._clock = clock
         self._router = Router()
         self._ids = RequestIds(0)
         self._foreign: dict[str, int] = {}
         self._common: tuple[Settings | None, dict[str, str]] = (None, {})
-        self._tasks: dict[asyncio.Task[Any], Call] = {}
+        self._open_calls: dict[int, tuple[Call, web.Request]] = {}
         self.ending = False
         self.defects = 0
         self.last_defect: Exception | None = None
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 -- a handler runs in a task
         found = self._router.find(request.method, request.rel_url.raw_path)
         call = self._open(request, found)
-        self._tasks[task] = call
+        self._open_calls[call.seq] = call, request
         try:
             reply = await self._reply(request, found, call)
         except NoAnswer as end:
@@ -119,7 +119,7 @@ class Edge:
         else:
             return await self._send(request, call, reply)
         finally:
-            self._tasks.pop(task, None)
+            del self._open_calls[call.seq]
             if self.ending:
                 request.protocol.close()  # once the answer is sent
 
@@ -131,9 +131,13 @@ class Edge:
     def cut_calls(self, longer_than: float = -math.inf) -> None:
         """Cut the calls that are under way for so many real seconds: they get no answer."""
         now = self._clock.real()
-        for task, call in list(self._tasks.items()):
+        for call, request in list(self._open_calls.values()):
             if now - call.real_arrived > longer_than:
-                task.cancel()
+                protocol = request.protocol
+                if isinstance(protocol, StampedConnection):
+                    protocol.cut_call()
+                else:
+                    request.task.cancel()
 
     async def _reply(self, request: web.Request, found: Found, call: Call) -> Reply:
         """Return the answer; a fault becomes one here and nowhere else."""
@@ -415,6 +419,11 @@ async def _body_of(request: web.Request) -> bytes:
         TooLarge: over the limit; it is not read then.
     """
     message = f"The request body is over {MAX_BODY_BYTES} bytes"
+    if request.content.is_eof():  # all of it is here
+        body = request.content.read_nowait()
+        if len(body) > MAX_BODY_BYTES:
+            raise TooLarge(message)
+        return body
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise TooLarge(message)
     if not request.can_read_body:

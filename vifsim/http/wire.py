@@ -30,7 +30,7 @@ from vifsim.exchange import (
     answer_of,
 )
 from vifsim.http.codec import HTML_TYPE, as_list, as_object
-from vifsim.http.serving import StampedConnection
+from vifsim.http.connection import SENT, StampedConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +126,7 @@ async def send_whole(
         closing(answer_of(reply.status, reply.retry_after, spoiled, len(reply.body)), "completed")
         if request.protocol.hand_over(data):
             await request.protocol.drained()
-        return _SENT
+        return SENT
     response = web.Response(body=reply.body, status=reply.status, headers=reply.headers)
     await response.prepare(request)
     closing(answer_of(reply.status, reply.retry_after, spoiled, len(reply.body)), "completed")
@@ -134,22 +134,6 @@ async def send_whole(
     return response
 
 
-class _Sent(web.Response):
-    """What aiohttp is given where everything is sent already, on a connection that goes on."""
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection goes on."""
-        return True
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Do nothing: the headers are sent."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: the body is sent."""
-
-
-_SENT = _Sent()
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _BODILESS = frozenset({204, 304})
 

@@ -1,0 +1,382 @@
+"""A connection: when its requests' bytes came, and answers that are given at once.
+
+aiohttp lets a task of the connection wait for a request, and makes another one for each. Where
+nothing has to be waited for, both cost more than the answer: so a request that is whole is begun
+as soon as it is parsed, and mostly that is all. Where it has to wait after all, for a delay say, or
+where it is no everyday request, aiohttp's task goes on with it, as with any other.
+
+The house rule: an arrival is stamped when its bytes come, before anything is parsed, so that time
+spent in queues counts as part of a delay and not on top of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping  # noqa: TC003 -- a field of a tuple
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_writer import StreamWriter
+from aiohttp.web_protocol import RequestHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Iterable
+
+    from multidict import CIMultiDictProxy
+
+    from vifsim.clock import Clock
+
+    Raw = tuple[tuple[bytes, bytes], ...]
+    Kept = tuple[Mapping[str, str], int]
+
+_SECRET = ("X-Auth-Token", "X-Subject-Token", "Authorization", "Proxy-Authorization", "Cookie")
+_SECRET_BYTES = frozenset(name.lower().encode() for name in _SECRET)
+_HEADERS_KEPT = 8
+_SHOWN_KEPT = 256
+_SHORT_BYTES = 4096
+"""Headers up to this size are remembered by their connection: longer ones are no habit."""
+
+_LARGE_BYTES = 65_536
+"""Headers above this size are not kept, and end their connection: aiohttp keeps a connection's last
+ones, and they may be a megabyte."""
+
+
+class Origin(NamedTuple):
+    """Where a request comes from.
+
+    `arrived`, and `connected`, when its connection was made, in unscaled seconds, are None where
+    nobody stamped them; `headers` are without secrets, of `size_bytes`.
+    """
+
+    arrived: float | None
+    connected: float | None
+    conn: int
+    peer: str
+    headers: Mapping[str, str]
+    size_bytes: int
+
+
+def without_secrets(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
+    """Return headers without tokens, authorization and cookies."""
+    kept = headers.copy()
+    for name in _SECRET:
+        kept.popall(name, None)
+    return kept
+
+
+def size_of(raw: Iterable[tuple[bytes, bytes]]) -> int:
+    """Return what headers take, roughly, in bytes."""
+    return sum(120 + len(name) + len(value) for name, value in raw)
+
+
+class _Sent(web.Response):
+    """What aiohttp is given where everything is sent already, on a connection that goes on."""
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection goes on."""
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Do nothing: the headers are sent."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: the body is sent."""
+
+
+SENT = _Sent()
+"""The response whose bytes were handed over."""
+
+_EVERYDAY = frozenset({"GET", "POST", "PUT", "DELETE"})
+
+
+class Answering(Protocol):
+    """What answers requests; `at_once` where that mostly needs no waiting, and then for futures."""
+
+    @property
+    def at_once(self) -> bool: ...  # noqa: D102 -- said above
+
+    def handle(self, request: web.Request) -> Coroutine[Any, Any, web.StreamResponse]: ...  # noqa: D102 -- as above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What all connections of a server have in common.
+
+    `make_request` is aiohttp's way to make a request; paths that begin with `routed` are aiohttp's
+    router's; `shown` are headers as they may be seen.
+    """
+
+    clock: Clock
+    answering: Answering
+    make_request: Callable[..., web.BaseRequest]
+    routed: str
+    shown: Shown
+
+
+class Begun:
+    """A request that was begun at once and has to wait; awaiting it goes on with it, in a task.
+
+    Args:
+        request: that is answered.
+        answer: what answers it.
+        waits_for: what it has yielded last.
+    """
+
+    __slots__ = ("_answer", "_waits_for", "request")
+
+    def __init__(
+        self,
+        request: web.Request,
+        answer: Coroutine[Any, Any, web.StreamResponse],
+        waits_for: Any = None,
+    ) -> None:
+        self.request = request
+        self._answer = answer
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, web.StreamResponse]:
+        waits_for = self._waits_for
+        try:
+            while True:
+                try:
+                    given = yield waits_for
+                except BaseException as exc:  # noqa: BLE001 -- whatever it is, it is meant for the other
+                    waits_for = self._answer.throw(exc)
+                else:
+                    waits_for = self._answer.send(given)
+        except StopIteration as end:
+            response: web.StreamResponse = end.value
+            return response
+
+    def cut(self) -> None:
+        """End it where nobody will go on with it."""
+        with suppress(asyncio.CancelledError, StopIteration):
+            self._answer.throw(asyncio.CancelledError())
+
+
+async def _given(response: web.StreamResponse) -> web.StreamResponse:
+    return response
+
+
+class StampedConnection(RequestHandler):
+    """A connection that knows its number, its peer, and when it and each request's bytes came."""
+
+    __slots__ = (
+        "_arrivals",
+        "_begun",
+        "_common",
+        "_first",
+        "_made_at",
+        "_number",
+        "_others",
+        "_peer",
+    )
+
+    def __init__(self, manager: web.Server, *, common: Common, number: int, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._common = common
+        self._number = number
+        self._peer = ""
+        self._made_at = 0.0
+        self._arrivals: list[float] = []  # mostly of one, where a deque takes ten times the room
+        self._first: tuple[Raw, Kept] = (), ({}, 0)  # most connections send no other
+        self._others: dict[Raw, Kept] | None = None
+        self._begun: Begun | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the peer and the moment."""
+        super().connection_made(transport)
+        name = transport.get_extra_info("peername")
+        self._peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "")
+        self._made_at = self._common.clock.real()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let the transport go at once: asyncio's refers to itself, and would wait for a collector.
+
+        Ten thousand clients that leave together leave 10 MB otherwise, for minutes.
+        """
+        transport: Any = self.transport
+        super().connection_lost(exc)
+        if hasattr(transport, "_read_ready_cb"):
+            transport._read_ready_cb = None  # noqa: SLF001 -- it has no other end
+        begun = self.take_begun()
+        if begun is not None:
+            begun.cut()
+
+    def data_received(self, data: bytes) -> None:
+        """Stamp the requests that these bytes complete the headers of, and answer where one can."""
+        arrived = self._common.clock.now()
+        before = self._request_count
+        waiter, self._waiter = self._waiter, None  # whom aiohttp would wake with any request
+        super().data_received(data)
+        count = self._request_count - before
+        if not count:
+            self._waiter = waiter
+            return
+        self._arrivals.extend((arrived,) * count)
+        idle = waiter is not None and not waiter.done()
+        if idle and count == 1 and self._common.answering.at_once and self._is_everyday():
+            self._answer()
+        self._waiter = waiter
+        if not self._messages:
+            return
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        elif self._current_request is not None:
+            self._end_broken_body(self._current_request)
+
+    def _is_everyday(self) -> bool:
+        """Say whether the request that has come is whole, and nothing about it is out of the way.
+
+        Whether its client expects to be told to go on does not matter: it has gone on.
+        """
+        message, payload = self._messages[0]
+        return (
+            isinstance(message, RawRequestMessage)
+            and message.method in _EVERYDAY
+            and not message.should_close
+            and not message.upgrade
+            and payload.is_eof()
+            and message.path.startswith("/")
+            and not message.path.startswith(self._common.routed)
+        )
+
+    def _answer(self) -> None:
+        """Begin the request that has come, which mostly is all.
+
+        What has to wait, and what aiohttp must still send, is left for its task to go on with.
+        """
+        message, payload = self._messages[0]
+        parser, server = self._parser, self._manager
+        assert parser is not None and server is not None  # noqa: S101, PT018 -- it is connected
+        request: Any = self._common.make_request(
+            message, payload, self, StreamWriter(self, self._loop), self._task_handler
+        )
+        answer = self._common.answering.handle(request)
+        try:
+            waits_for = answer.send(None)
+        except StopIteration as end:
+            if end.value is not SENT:
+                self._begun = Begun(request, _given(end.value))
+                return
+        else:
+            self._begun = Begun(request, answer, waits_for)
+            return
+        self._messages.popleft()
+        parser.message_consumed()
+        server.requests_count += 1
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._close:
+            self.force_close()  # after what is written
+
+    @property
+    def begun(self) -> Begun | None:
+        """What was begun and has to be gone on with."""
+        return self._begun
+
+    def take_begun(self) -> Begun | None:
+        """Return what was begun and has to be gone on with, once."""
+        begun, self._begun = self._begun, None
+        return begun
+
+    def cut_call(self) -> None:
+        """End the call that is under way, and the connection: it gets no answer."""
+        begun = self.take_begun()
+        if begun is not None:
+            begun.cut()
+            self.force_close()
+        elif self._task_handler is not None:
+            self._task_handler.cancel()
+
+    def _end_broken_body(self, current: web.BaseRequest) -> None:
+        """Let the reader of a body know that the parser has given it up; aiohttp lets it wait."""
+        message = self._messages[-1][0]
+        if current.content.is_eof() or isinstance(message, RawRequestMessage):
+            return
+        self._messages.pop()
+        current.content.set_exception(web.RequestPayloadError(str(message.exc)))
+        self.close()
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Log what is not the client's doing; broken bytes are, and a token may be among them."""
+        if isinstance(kwargs.get("exc_info"), HttpProcessingError):
+            self.logger.info("%s has sent what is no HTTP; it was refused", self._peer)
+        else:
+            super().log_exception(*args, **kwargs)
+
+    def end_if_idle(self) -> None:
+        """End the connection where no request has come that is not answered yet."""
+        if self._current_request is None and not self._messages:
+            self.force_close()
+
+    def hand_over(self, data: bytes) -> bool:
+        """Write a whole answer; return whether the client reads too slowly to go on.
+
+        Raises:
+            ConnectionError: the client is gone.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        transport.write(data)
+        return self._paused
+
+    async def drained(self) -> None:
+        """Wait until the client has read enough of what was written.
+
+        Raises:
+            ConnectionError: the client is gone.
+        """
+        await self._drain_helper()
+
+    def stamped(self, request: web.Request) -> Origin:
+        """Return when the bytes of the request that is handled now came, from where, its headers.
+
+        Those of the last few kinds of request are remembered, so that a journal keeps them once;
+        the secrets among them are forgotten with the connection.
+        """
+        arrived = self._arrivals.pop(0) if self._arrivals else None
+        raw = request.raw_headers
+        kept = self._first[1] if raw == self._first[0] else self._recall(request, raw)
+        return Origin(arrived, self._made_at, self._number, self._peer, *kept)
+
+    def _recall(self, request: web.Request, raw: Raw) -> Kept:
+        kept = None if self._others is None else self._others.get(raw)
+        if kept is not None:
+            return kept
+        size_bytes = size_of(raw)
+        if size_bytes > _SHORT_BYTES:
+            if size_bytes > _LARGE_BYTES:
+                self.close()  # once the answer is sent
+                return {}, 0
+            return without_secrets(request.headers), size_bytes
+        kept = self._common.shown(request), size_bytes
+        if not self._first[0]:
+            self._first = raw, kept
+        elif self._others is None or len(self._others) >= _HEADERS_KEPT:
+            self._others = {raw: kept}
+        else:
+            self._others[raw] = kept
+        return kept
+
+
+class Shown:
+    """Headers without secrets, once for all connections that send the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[Raw, Mapping[str, str]] = {}
+
+    def __call__(self, request: web.Request) -> Mapping[str, str]:
+        """Return the headers of a request."""
+        raw = tuple([pair for pair in request.raw_headers if pair[0].lower() not in _SECRET_BYTES])
+        shown = self._known.get(raw)
+        if shown is None:
+            if len(self._known) >= _SHOWN_KEPT:
+                self._known.clear()
+            shown = self._known[raw] = without_secrets(request.headers)
+        return shown
