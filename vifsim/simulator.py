@@ -22,6 +22,7 @@ from vifsim.alongside import OpenJournal, OpenState, at_once
 from vifsim.backend import Change
 from vifsim.clock import SimClock
 from vifsim.demo_world import demo_world
+from vifsim.difference import Beginning
 from vifsim.errors import ControlFault, ScenarioError, UsageError
 from vifsim.exchange import Facts
 from vifsim.facade import AddedRule, Effects, Invariants, Record
@@ -824,6 +825,10 @@ class Simulator:
             "scenario": self.scenario.name,
             **({} if self._together is None else {"process": self._together.process}),
         }
+
+    def beginning(self) -> Beginning:
+        """Return, just after a start or `begin`, how this cloud begins, to be looked at later."""
+        return Beginning.of(self.backend, self._world)
 
     async def state_document(self) -> Mapping[str, Any]:
         """Return the world now, in the shape of a scenario's `world`."""

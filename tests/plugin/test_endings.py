@@ -162,7 +162,7 @@ def test_a_failing_test_ends_with_what_happened(run_suite: RunSuite, tmp_path: P
         "seed 7, scenario flaky-create, 3 calls, 0 decided by rules",
         "never fired: 3 calls stopped at match",
         "create_network",
-        "created: network",
+        "+ network  x  10.0.0.0/24  (entry 2)",
         "again: pytest test_suite.py::test_one --vifsim-seed 7",
     ):
         assert told in run.output
@@ -173,6 +173,67 @@ def test_a_failing_test_ends_with_what_happened(run_suite: RunSuite, tmp_path: P
         "scenario.yaml",
     ]
     assert len(json.loads((folder / "journal.har").read_text())["log"]["entries"]) == 3
+
+
+ADD_NETWORK = """
+    import httpx
+    import pytest
+
+    NETWORK = {"network": {"label": "x", "cidr": "10.0.0.0/24"}}
+"""
+LINE = "  + network  x  10.0.0.0/24  (entry 1)\n"
+
+
+def test_what_a_failing_test_has_changed_is_told_of_every_kind_of_cloud(
+    run_suite: RunSuite, tmp_path: Path
+) -> None:
+    run = run_suite(
+        ADD_NETWORK
+        + """
+    def add(cloud):
+        headers = {"X-Auth-Token": cloud.token}
+        assert httpx.post(cloud.url + "/os-networksv2", headers=headers, json=NETWORK).is_success
+
+    def test_shared(vifsim_session):
+        add(vifsim_session)
+        assert False
+
+    def test_made(make_vifsim, tmp_path):
+        add(make_vifsim())
+        add(make_vifsim(backend=f"sqlite:///{tmp_path}/cloud.db"))
+        assert False
+
+    def test_only_at_its_end(vifsim):
+        add(vifsim)
+        vifsim.rule(match="create_server", status=503)
+
+    @pytest.mark.asyncio
+    async def test_on_its_own_loop(vifsim_autojump):
+        async with vifsim_autojump.aiohttp_client() as http:
+            await http.post("os-networksv2", json=NETWORK)
+        assert False
+    """,
+    )
+
+    assert (run.number("failed"), run.number("error")) == (3, 1), run.output
+    assert run.output.count(LINE) == 5, run.output
+
+
+def test_what_calls_changed_is_told_where_the_start_is_not_known(run_suite: RunSuite) -> None:
+    run = run_suite(
+        ADD_NETWORK
+        + """
+    def test_one(make_vifsim, tmp_path):
+        cloud = make_vifsim(backend=f"sqlite:///{tmp_path}/cloud.db")
+        cloud.reset()
+        headers = {"X-Auth-Token": cloud.token}
+        httpx.post(cloud.url + "/os-networksv2", headers=headers, json=NETWORK)
+        assert False
+    """,
+    )
+
+    assert "what calls changed (how this store was at the start is not known):" in run.output
+    assert "  created network " in run.output
 
 
 def test_a_failing_expectation_shows_the_calls(run_suite: RunSuite) -> None:

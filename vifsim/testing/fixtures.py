@@ -5,21 +5,18 @@ The house rule: what a test's client did is laid to that test, and to no other.
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from vifsim.errors import UsageError
-from vifsim.facade import Cloud, in_thread, table
-from vifsim.http.har import har_document
+from vifsim.facade import Cloud, in_thread
 from vifsim.simulator import Simulator
+from vifsim.testing.telling import Watched, stops, tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
@@ -35,21 +32,12 @@ no_straggler: no client went on talking after its test.
 _MARKER_KEYS = ("scenario", "seed", "backend", "clock", "speed", "checks")
 _ENDPOINT = re.compile(r"/v2(\.0)?/[^/?]+/?")
 """What the catalog names as the endpoint itself: stock clients probe it, and live with a 404."""
-_SHOWN = 20
 _PATIENCE = 20
 _PAUSE = 0.01
-_KEY = pytest.StashKey[list["Watched"]]()
+_KEY = pytest.StashKey[list[Watched]]()
 _FAILED = pytest.StashKey[bool]()
 """Whether a test has failed: then it is no wonder that a rule never fired."""
 _STRAGGLERS: list[str] = []
-
-
-@dataclass(slots=True)
-class Watched:
-    """A simulator that a test used, and how to ask it."""
-
-    simulator: Simulator
-    ask: Callable[[Callable[[], Any]], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +74,7 @@ class Order:
     @contextmanager
     def _run(self, simulator: Simulator) -> Generator[Cloud, None, None]:
         with in_thread(simulator) as cloud:
-            watched = self._watch(simulator, cloud.call)
+            watched = self._watch(simulator, cloud)
             yield cloud
             problems = self._look_at(cloud, watched)
         _complain(problems, simulator)
@@ -106,7 +94,7 @@ class Order:
     def view(self, shared: Shared) -> Generator[Cloud, None, None]:
         """Begin the shared cloud anew for this test, and check it at the end."""
         cloud = shared.begin(self.settings)
-        watched = self._watch(cloud.simulator, cloud.call)
+        watched = self._watch(cloud.simulator, cloud)
         yield cloud
         problems = self._look_at(cloud, watched)
         if "no_straggler" in self.checks:
@@ -119,15 +107,15 @@ class Order:
         if self.settings.get("clock", "autojump") != "autojump":
             pytest.fail("vifsim_autojump has its own clock: leave `clock` out of the marker")
         async with _made({**self.settings, "clock": "autojump"}) as simulator:
-            watched = self._watch(simulator, lambda act: act())
+            watched = self._watch(simulator)
             yield simulator
             if "nothing_in_flight" in self.checks:
                 await _settle(simulator)
             problems = self._problems(watched)
         _complain(problems, simulator)
 
-    def _watch(self, simulator: Simulator, ask: Callable[[Callable[[], Any]], Any]) -> Watched:
-        watched = Watched(simulator, ask)
+    def _watch(self, simulator: Simulator, cloud: Cloud | None = None) -> Watched:
+        watched = Watched.from_now(simulator, cloud)
         if _KEY not in self.item.stash:
             self.item.stash[_KEY] = []
         self.item.stash[_KEY].append(watched)
@@ -255,16 +243,10 @@ async def _settle(simulator: Simulator) -> None:
 def _rules_fired(simulator: Simulator) -> list[str]:
     stopped = {item["rule"]: item["stopped_at"] for item in simulator.never_fired()["never_fired"]}
     return [
-        f"rules_fired: rule {rule} never fired: {_stops(stopped.get(rule, {}))}"
+        f"rules_fired: rule {rule} never fired: {stops(stopped.get(rule, {}))}"
         for rule in simulator.added_rules()
         if simulator.rule_counts(rule)[1] == 0
     ]
-
-
-def _stops(stops: Mapping[str, int]) -> str:
-    if not stops:
-        return "no call came while it was there"
-    return ", ".join(f"{number} calls stopped at {name}" for name, number in stops.items())
 
 
 def _known_paths(simulator: Simulator) -> list[str]:
@@ -314,65 +296,4 @@ def tell_failure(item: pytest.Item, report: pytest.TestReport) -> None:
     nothing: list[Watched] = []
     several = item.stash.get(_KEY, nothing)
     item.stash[_FAILED] = True
-    for number, watched in enumerate(several, 1):
-        evidence: dict[str, Any] = watched.ask(partial(_evidence, watched))
-        report.sections.append((f"vifsim {evidence['url']}", _story(evidence, item)))
-        _keep(item, number, evidence)
-
-
-def _evidence(watched: Watched) -> dict[str, Any]:
-    """Return what there is to tell."""
-    simulator = watched.simulator
-    entries = simulator.journal.documents(simulator.journal)
-    return {
-        "url": simulator.known_url or "without a port",
-        "seed": simulator.seed,
-        "scenario": simulator.scenario,
-        "entries": entries,
-        "decided": sum(1 for entry in entries if entry["decision"] and entry["decision"]["by"]),
-        "never_fired": simulator.never_fired()["never_fired"],
-        "effects": _effects(entries),
-        "lines": list(simulator.journal.lines(simulator.export_header())),
-        "har": har_document(entries, simulator.clock.utc(0.0), simulator.known_url),
-    }
-
-
-def _effects(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a line for each thing that is not as it was at the start."""
-    lines = [
-        f"  {effect['kind']}: {effect['object'].replace('_', ' ')} {effect['id']} "
-        f"(entry {entry['seq']})"
-        for entry in entries
-        for effect in entry["effects"]
-    ]
-    return lines or ["  nothing"]
-
-
-def _story(evidence: Mapping[str, Any], item: pytest.Item) -> str:
-    scenario = evidence["scenario"]
-    calls = f"{len(evidence['entries'])} calls, {evidence['decided']} decided by rules"
-    lines = [f"seed {evidence['seed']}, scenario {scenario.name}, {calls}"]
-    lines += [
-        f"rule {rule['rule']} never fired: {_stops(rule['stopped_at'])}"
-        for rule in evidence["never_fired"]
-    ]
-    if evidence["entries"]:
-        lines += ["", f"the last {_SHOWN} calls:", table(evidence["entries"])]
-    lines += ["", "what is not as it was at the start:", *evidence["effects"]]
-    again = f"pytest {shlex.quote(item.nodeid)} --vifsim-seed {evidence['seed']}"
-    lines += ["", f"again: {again}"]
-    return "\n".join(lines)
-
-
-def _keep(item: pytest.Item, number: int, evidence: Mapping[str, Any]) -> None:
-    """Write journal, archive and scenario of a failing test into the folder that was asked for."""
-    folder: str | None = item.config.getoption("--vifsim-artifacts")
-    if folder is None:
-        return
-    name = re.sub(r"[^\w.-]+", "_", item.nodeid) + ("" if number == 1 else f"-{number}")
-    place = Path(folder) / name
-    place.mkdir(parents=True, exist_ok=True)
-    journal = "".join(f"{line}\n" for line in evidence["lines"])
-    (place / "journal.ndjson").write_text(journal, "utf-8")
-    (place / "journal.har").write_text(json.dumps(evidence["har"], indent=1), "utf-8")
-    (place / "scenario.yaml").write_text(evidence["scenario"].text or "version: 1\n", "utf-8")
+    tell(item, report, several)
