@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from vifsim import Simulator
 from vifsim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,6 +101,66 @@ def test_an_effect_names_its_call_and_its_object(vifsim: Cloud) -> None:
 
     assert (effect.entry, effect.operation) == (1, "create_virtual_interface")
     assert (effect.kind, effect.object) == ("created", "virtual_interface")
+
+
+NETWORK = {"label": "backend", "cidr": "10.9.0.0/24"}
+SERVER = {"name": "job-1", "imageRef": "1", "flavorRef": "2"}
+
+
+def post(cloud: Cloud, path: str, **wanted: Any) -> Any:
+    headers = {"X-Auth-Token": cloud.token}
+    answer = requests.post(cloud.url + path, json=wanted, headers=headers, timeout=10)
+    (made,) = answer.json().values()
+    return made
+
+
+def delete(cloud: Cloud, path: str) -> None:
+    requests.delete(cloud.url + path, headers={"X-Auth-Token": cloud.token}, timeout=10)
+
+
+def test_what_a_test_has_made_is_asked_for_by_its_name_even_when_it_is_gone(vifsim: Cloud) -> None:
+    network = post(vifsim, "/os-networksv2", network=NETWORK)["id"]
+    server = post(vifsim, "/servers", server=SERVER)["id"]
+    path = f"/servers/{server}/os-virtual-interfacesv2"
+    (interface,) = post(vifsim, path, virtual_interface={"network_id": network})
+    delete(vifsim, f"{path}/{interface['id']}")
+    delete(vifsim, f"/servers/{server}")
+    delete(vifsim, f"/os-networksv2/{network}")
+
+    journal = vifsim.journal
+
+    journal.calls("*", server="job-1").told([202, 200, 200, 204])
+    journal.calls("create_server", server="job-1").exactly(1)
+    journal.calls("*", network="backend").told([200, 200, 200, 202])
+    journal.calls("*", network=network).exactly(4)
+    vifsim.effects.exactly_once("delete_virtual_interface", server="job-1", network="backend")
+    vifsim.effects.exactly_once("delete_network", network="backend")
+
+
+def test_two_things_of_one_name_are_both_meant(vifsim: Cloud) -> None:
+    post(vifsim, "/servers", server=SERVER)
+    post(vifsim, "/servers", server=SERVER)
+
+    effects = vifsim.effects
+
+    with pytest.raises(AssertionError, match="took effect 2 times, expected 1"):
+        effects.exactly_once("create_server", server="job-1")
+
+
+def test_a_name_that_nothing_has_had_is_refused_with_the_nearest(vifsim: Cloud) -> None:
+    post(vifsim, "/servers", server=SERVER)
+
+    journal = vifsim.journal
+
+    with pytest.raises(UsageError, match=r"no server jop-1 \(did you mean job-1\?\)"):
+        journal.calls(server="jop-1")
+
+
+async def test_on_its_own_loop_a_simulator_knows_the_names_too() -> None:
+    async with Simulator() as simulator, simulator.aiohttp_client() as http:
+        await http.post("os-networksv2", json={"network": NETWORK})
+
+        simulator.journal.calls("create_network", network="backend").told([200])
 
 
 def test_an_operation_that_there_is_not_is_refused(vifsim: Cloud) -> None:

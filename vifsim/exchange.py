@@ -162,12 +162,17 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a call changed in the store, noted at the commit; `at` on the simulator's clock."""
+    """What a call changed in the store, noted at the commit; `at` on the simulator's clock.
+
+    `name` is what people call it: a server's name, a network's label, for an interface its
+    network's label, for a token its user.
+    """
 
     kind: Literal["created", "deleted", "changed"]
     object: Literal["virtual_interface", "network", "server", "token"]
     id: str
     at: float
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

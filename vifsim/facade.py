@@ -259,33 +259,55 @@ class JournalView(Records):
 
         Raises:
             UsageError: no operation, server or network is called that, so that `none` could not
-                but hold. What was made later has a name once `servers` or `networks` was read.
+                but hold; what a call has made has its name from then on, even when it is gone.
         """
         if not any(fits(known, (operation,)) for known in OPERATIONS):
             near = get_close_matches(operation, OPERATIONS, n=1)
             hint = f"did you mean {near[0]}?" if near else "docs/api.md lists them"
             raise UsageError(f"there is no operation {operation} ({hint})")
+        asked = {"server": server, "network": network, "tenant": tenant}
         wanted = {
-            "server": server and _id_of("server", server, self._simulator.servers),
-            "network": network and _id_of("network", network, self._simulator.networks),
-            "tenant": tenant,
+            "server": self._ids("server", server, self._simulator.servers) if server else None,
+            "network": self._ids("network", network, self._simulator.networks) if network else None,
+            "tenant": {tenant} if tenant else None,
         }
         same = [entry for entry in self if fits(entry["operation"], (operation,))]
         differing = {
             entry["seq"]: [
                 f"{key} {entry[key]}"
-                for key, value in wanted.items()
-                if value not in {None, entry[key]}
+                for key, ids in wanted.items()
+                if ids and ids.isdisjoint(_about(entry, key))
             ]
             for entry in same
         }
-        named = ", ".join(f"{key}={value}" for key, value in wanted.items() if value)
+        named = ", ".join(f"{key}={value}" for key, value in asked.items() if value)
         return Calls(
             [entry for entry in same if not differing[entry["seq"]]],
             f"{operation}({named})",
             list(self),
             [f"{seq:5}  {', '.join(facts)}" for seq, facts in differing.items() if facts],
         )
+
+    def _ids(self, kind: str, name: str, known: Mapping[str, str]) -> set[str]:
+        """Return the ids that a name has had so far, and the names that an id has had.
+
+        Raises:
+            UsageError: it is neither.
+        """
+        made: dict[str, set[str]] = {}
+        for entry in self:
+            for effect in entry["effects"]:
+                if effect["object"] == kind:
+                    made.setdefault(effect["name"], set()).add(effect["id"])
+        names = {**{label: {key} for label, key in known.items()}, **made}
+        found = {known[name]} if name in known else set[str]()
+        found |= made.get(name, set())
+        if found or _ID.fullmatch(name):
+            found.add(name)
+            return found.union(label for label, keys in names.items() if keys & found)
+        near = get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+        raise UsageError(f"there is no {kind} {name} ({hint})")
 
     def gaps(self) -> list[Record]:
         """Return the entries whose client was told something else than what happened."""
@@ -304,20 +326,15 @@ class JournalView(Records):
         FilePath(path).write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
-def _id_of(kind: str, name: str, known: Mapping[str, str]) -> str:
-    """Return the id behind a name, or the id itself.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    found = known.get(name)
-    if found is None and _ID.fullmatch(name):
-        found = name
-    if found is None:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-        raise UsageError(f"there is no {kind} {name} ({hint})")
-    return found
+def _about(entry: Record, kind: str) -> set[str]:
+    """Return the ids of the things of a kind that a call was about, and their names likewise."""
+    about = {entry[kind]}
+    for effect in entry["effects"]:
+        if effect["object"] == kind:
+            about.add(effect["id"])
+        elif kind == "network" and effect["object"] == "virtual_interface":
+            about.add(effect["name"])
+    return about
 
 
 def _is_gap(entry: Record) -> bool:

@@ -269,6 +269,7 @@ def entry_document(call: Call) -> dict[str, Any]:
                 "object": effect.object,
                 "id": effect.id,
                 "at": round(effect.at, 6),
+                "name": effect.name,
             }
             for effect in outcome.effects
         ],

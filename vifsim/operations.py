@@ -70,18 +70,21 @@ _CHUNK = 1000
 Thing = Server | Network | VirtualInterface | Token
 """What an effect can be about."""
 
-_OBJECTS: dict[type[Thing], Literal["virtual_interface", "network", "server", "token"]] = {
-    VirtualInterface: "virtual_interface",
-    Network: "network",
-    Server: "server",
-    Token: "token",
+_OBJECTS: dict[
+    type[Thing], tuple[Literal["virtual_interface", "network", "server", "token"], str, str]
+] = {
+    VirtualInterface: ("virtual_interface", "id", "network_label"),
+    Network: ("network", "id", "label"),
+    Server: ("server", "id", "name"),
+    Token: ("token", "digest", "user"),
 }
+"""What effects call a thing, and which of its fields they keep as its id and its name."""
 
 
 def effect_on(kind: Literal["created", "deleted", "changed"], thing: Thing, at: float) -> Effect:
     """Return the effect to note: what was done to which thing, and when on the clock."""
-    key = thing.digest if isinstance(thing, Token) else thing.id
-    return Effect(kind, _OBJECTS[type(thing)], key, at)
+    what, key, name = _OBJECTS[type(thing)]
+    return Effect(kind, what, getattr(thing, key), at, getattr(thing, name))
 
 
 class Rows(ABC):

@@ -233,7 +233,7 @@ def test_what_calls_changed_is_told_where_the_start_is_not_known(run_suite: RunS
     )
 
     assert "what calls changed (how this store was at the start is not known):" in run.output
-    assert "  created network " in run.output
+    assert "  created network x  " in run.output
 
 
 def test_a_failing_expectation_shows_the_calls(run_suite: RunSuite) -> None:

@@ -92,7 +92,7 @@ def _number(value: float | None) -> str:
 def _effect(effect: Effect) -> str:
     return (
         f'{{"kind": "{effect.kind}", "object": "{effect.object}", "id": {_text(effect.id)}, '
-        f'"at": {round(effect.at, 6)!r}}}'
+        f'"at": {round(effect.at, 6)!r}, "name": {_text(effect.name)}}}'
     )
 
 

@@ -279,7 +279,7 @@ _ENTRY = thing(
             delay_after=NUMBER,
         )
     ),
-    effects=some(thing(kind=TEXT, object=TEXT, id=TEXT, at=NUMBER)),
+    effects=some(thing(kind=TEXT, object=TEXT, id=TEXT, at=NUMBER, name=TEXT)),
     committed=FLAG,
     told=or_null(
         thing(status=WHOLE, retry_after={"type": ["number", "null"]}, spoiled=FLAG, bytes=WHOLE)

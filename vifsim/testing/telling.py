@@ -139,8 +139,8 @@ def _what_changed(evidence: Mapping[str, Any]) -> list[str]:
 def _effects(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each of the last things that calls have done."""
     return [
-        f"{effect['kind']} {effect['object'].replace('_', ' ')} {effect['id']}"
-        f"  (entry {entry['seq']})"
+        f"{effect['kind']} {effect['object'].replace('_', ' ')} {effect['name']}"
+        f"  {effect['id']}  (entry {entry['seq']})"
         for entry in entries
         for effect in entry["effects"]
     ][-_SHOWN:]
