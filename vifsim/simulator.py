@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, cast
 
 from aiohttp import web
@@ -31,7 +31,7 @@ from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.control import PREFIX, Control
 from vifsim.http.edge import Edge
 from vifsim.http.listener import Listener
-from vifsim.http.serving import Everything, Runner, StampingServer, expect
+from vifsim.http.serving import Everything, Life, Runner, StampingServer, expect
 from vifsim.journal import DEFAULT_MAX_BYTES, Journal, in_order
 from vifsim.model import DEMO_DOCUMENT
 from vifsim.moments import Frame, Moment, Moments, apart
@@ -191,7 +191,7 @@ class Simulator:
         self._engine: Engine | None = None
         self._moments: Moments = Moments(self._moment, self.clock)
         self._own_journal.listeners.append(self._moments.on_call)
-        self._control = Control(self, access or Access())
+        self._access = access or Access()
         self._place, self._tls = (host, port, reuse_port), tls
         self._listener = Listener(*self._place)
         self._authority: Authority | None = None
@@ -234,12 +234,17 @@ class Simulator:
         everything.add_route("*", self._answer, expect_handler=expect)
         app.router.register_resource(everything)
         app.on_startup.append(self._on_startup)
-        app.on_shutdown.append(self._control.let_go)
+        app.on_shutdown.append(self._on_shutdown)
         app.on_cleanup.append(self._on_cleanup)
         return app
 
+    @cached_property
+    def _control(self) -> Control:
+        """The control API, which most clouds that a test has never hear of."""
+        return Control(self, self._access)
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        if self._control.owns(request.rel_url.raw_path):
+        if Control.owns(request.rel_url.raw_path):
             return await self._control.answer(request)
         return await self.edge.handle(request)
 
@@ -255,7 +260,8 @@ class Simulator:
 
             self._authority = Authority()
             context = self._authority.context
-        runner = Runner(self.application(), self.clock, self.edge, routed=PREFIX)
+        life = Life(self._on_startup, self._on_shutdown, self._on_cleanup)
+        runner = Runner(self.clock, self.edge, routed=PREFIX, router=self._answer, life=life)
         self._listener = Listener(*self._place, context)
         try:
             await runner.setup()
@@ -291,7 +297,7 @@ class Simulator:
             while self.edge.under_way and self.clock.real() < due:
                 await self.clock.pause()
 
-    async def _on_startup(self, _: web.Application) -> None:
+    async def _on_startup(self, _: object = None) -> None:
         if self.clock.mode == "autojump":
             self._jump = autojump.enter(self.clock.is_busy)
             self.clock.follow(self._jump.time)
@@ -345,7 +351,11 @@ class Simulator:
         self.scenario, self._world = scenario, self._make_world(scenario)
         self._added, self._removed, self._ever_added = [], set(), {}
 
-    async def _on_cleanup(self, _: web.Application) -> None:
+    async def _on_shutdown(self, _: object = None) -> None:
+        if "_control" in vars(self):
+            await self._control.let_go()
+
+    async def _on_cleanup(self, _: object = None) -> None:
         try:
             if self._together is None:
                 await self._keep()

@@ -178,7 +178,7 @@ class Control:
             controls.clock,
         )
 
-    async def let_go(self, _: web.Application) -> None:
+    async def let_go(self) -> None:
         """End the streams of events."""
         await self._feed.aclose()
 

@@ -1,27 +1,31 @@
-"""How the app is served: a server of our own connections, and a runner that ends in time.
+"""How a simulator is served: a server of our own connections, and a runner that ends in time.
 
-The house rule: aiohttp's router is asked about the control API alone.
+The house rule: aiohttp's application takes no part; only who serves a simulator himself has one.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from aiohttp import HttpVersion11, web
 from yarl import URL
 
+from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.connection import Common, Shown, StampedConnection
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
 
     from aiohttp.web_protocol import RequestHandler
 
     from vifsim.clock import Clock
     from vifsim.http.connection import Answering
 
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _SHUTDOWN = 0.05
 """Seconds that idle connections get to end; aiohttp takes 0 for "no limit"."""
 
@@ -29,17 +33,17 @@ _SHUTDOWN = 0.05
 class StampingServer(web.Server):
     """Makes stamped connections."""
 
-    def __init__(self, base: web.Server, common: Common) -> None:
+    def __init__(self, handler: _Handler, common: Common) -> None:
         def make_request(*arguments: Any) -> web.BaseRequest:
             """Return the request that a task is to answer: the one that was begun, or new."""
             begun = arguments[2].begun
             return common.make_request(*arguments) if begun is None else begun.request
 
         super().__init__(
-            base.request_handler,
+            cast("Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", handler),
             request_factory=make_request,
             handler_cancellation=True,
-            **base._kwargs,  # noqa: SLF001 -- aiohttp names no other way to make connections of one's own
+            access_log=None,
         )
         self._common = common
         self._numbers: Iterator[int] = count(1)
@@ -117,50 +121,74 @@ async def expect(request: web.Request) -> None:
         request.writer.output_size = 0  # the answer itself has not begun
 
 
-class Runner(web.AppRunner):
-    """Serves an application over stamped connections.
+class Life(NamedTuple):
+    """What is to be done before a simulator is served, and after.
 
-    What is not under `routed` goes straight to `answering`: aiohttp's router would look at it
-    first, only to find that it has one route for everything.
+    `let_go` ends what would go on for ever; `end` is only done where `begin` was.
+    """
+
+    begin: Callable[[], Awaitable[None]]
+    let_go: Callable[[], Awaitable[None]]
+    end: Callable[[], Awaitable[None]]
+
+
+class Runner(web.BaseRunner):
+    """Serves a simulator over stamped connections.
+
+    Args:
+        clock: that stamps.
+        answering: what answers whatever is not under `routed`.
+        routed: how paths begin that `router` answers.
+        router: answers them.
+        life: what is done before and after.
     """
 
     def __init__(
-        self, app: web.Application, clock: Clock, answering: Answering, *, routed: str
+        self, clock: Clock, answering: Answering, *, routed: str, router: _Handler, life: Life
     ) -> None:
-        super().__init__(
-            app,
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=_SHUTDOWN,
-        )
+        super().__init__(shutdown_timeout=_SHUTDOWN)
         self._clock = clock
         self._answering = answering
         self._routed = routed
+        self._router = router
+        self._life = life
+        self._begun = False
 
     async def _make_server(self) -> web.Server:
-        server = await super()._make_server()
-        router, answering, routed = server.request_handler, self._answering, self._routed
-
-        def handle(request: web.Request) -> Awaitable[web.StreamResponse]:
-            begun = cast("StampedConnection", request.protocol).take_begun()
-            if begun is not None:
-                return begun
-            if request.rel_url.raw_path.startswith(routed):
-                return router(request)
-            return expecting(request) if "Expect" in request.headers else answering.handle(request)
-
-        async def expecting(request: web.Request) -> web.StreamResponse:
-            await expect(request)
-            return await answering.handle(request)
-
-        server.request_handler = cast(
-            "Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", handle
-        )  # made by the app
+        await self._life.begin()
+        self._begun = True
+        make_request = partial(
+            web.Request, loop=asyncio.get_running_loop(), client_max_size=MAX_BODY_BYTES
+        )
         common = Common(
             clock=self._clock,
-            answering=answering,
-            make_request=server.request_factory,
-            routed=routed,
+            answering=self._answering,
+            make_request=make_request,
+            routed=self._routed,
             shown=Shown(),
         )
-        return StampingServer(server, common)
+        return StampingServer(self._handle, common)
+
+    def _handle(self, request: web.Request) -> Awaitable[web.StreamResponse]:
+        begun = cast("StampedConnection", request.protocol).take_begun()
+        if begun is not None:
+            return begun
+        return self._expecting(request) if "Expect" in request.headers else self._answer(request)
+
+    async def _expecting(self, request: web.Request) -> web.StreamResponse:
+        await expect(request)
+        return await self._answer(request)
+
+    def _answer(self, request: web.Request) -> Awaitable[web.StreamResponse]:
+        if request.rel_url.raw_path.startswith(self._routed):
+            return self._router(request)
+        return self._answering.handle(request)
+
+    async def shutdown(self) -> None:
+        """End what would go on for ever."""
+        await self._life.let_go()
+
+    async def _cleanup_server(self) -> None:
+        if self._begun:
+            self._begun = False
+            await self._life.end()
