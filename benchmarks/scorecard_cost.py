@@ -14,8 +14,9 @@ from benchmarks.measure import Figure, Rounds
 from vifsim.clock import SimClock
 from vifsim.exchange import PASS, Answer, Call, Decision, Effect
 from vifsim.journal import Journal, read_export
+from vifsim.recording import Recording
 from vifsim.scorecard import score
-from vifsim.simulator import Simulator, exported_run
+from vifsim.simulator import Simulator
 
 ROUNDS = 3
 ENTRIES = 100_000
@@ -70,7 +71,7 @@ def _written(path: Path, entries: int) -> None:
 
 def _peak(path: Path) -> int:
     """Return the most bytes that scoring has taken, beside the entries themselves."""
-    run = exported_run(*read_export(path))
+    run = Recording.read(path).run
     tracemalloc.start()
     score(run)
     _, most = tracemalloc.get_traced_memory()
@@ -89,7 +90,7 @@ def measure() -> list[Figure]:
             began = time.perf_counter()
             read = read_export(long)
             rounds.add("reading", time.perf_counter() - began)
-            run = exported_run(*read)
+            run = Recording.of(*read).run
             began = time.perf_counter()
             score(run)
             rounds.add("scoring", time.perf_counter() - began)

@@ -10,8 +10,8 @@ import pytest
 
 from vifsim.errors import JournalError
 from vifsim.journal import read_export
+from vifsim.recording import Recording
 from vifsim.scorecard import score
-from vifsim.simulator import exported_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ def test_what_was_exported_is_read_back(vifsim: Cloud, tmp_path: Path) -> None:
     assert header["seed"] == vifsim.simulator.seed
     assert [item["operation"] for item in entries] == ["list_versions"]
     assert client is None
-    assert score(exported_run(header, entries, client)) == vifsim.simulator.scorecard_document()
+    assert score(Recording.of(header, entries, client).run) == vifsim.simulator.scorecard_document()
 
 
 def test_the_clients_record_comes_last(tmp_path: Path) -> None:
@@ -137,4 +137,4 @@ def test_a_header_with_a_broken_scenario_is_no_run(tmp_path: Path) -> None:
     header = {**HEADER, "scenario": {"name": "x", "digest": "", "text": "version: 9"}}
 
     with pytest.raises(JournalError, match="not sound"):
-        exported_run(*read_export(written(tmp_path, header, entry())))
+        Recording.read(written(tmp_path, header, entry()))

@@ -18,6 +18,32 @@ if TYPE_CHECKING:
     import httpx
 
 
+def variables(
+    url: str, user: Mapping[str, str], *, server: str, network: str, region: str
+) -> dict[str, str]:
+    """Return the variables that lead to a cloud, by name.
+
+    Args:
+        url: of the cloud.
+        user: its tenant, name, password and token.
+        server: the id of a server to try things on.
+        network: the id of a network to attach it to.
+        region: that the catalog names.
+    """
+    return {
+        "VIFSIM_URL": url,
+        "VIFSIM_TOKEN": user["token"],
+        "VIFSIM_TENANT": user["tenant"],
+        "VIFSIM_SERVER_ID": server,
+        "VIFSIM_NETWORK_ID": network,
+        "OS_AUTH_URL": f"{url}/v2.0",
+        "OS_USERNAME": user["name"],
+        "OS_PASSWORD": user["password"],
+        "OS_TENANT_NAME": user["tenant"],
+        "OS_REGION_NAME": region,
+    }
+
+
 def openrc(env: Mapping[str, str]) -> str:
     """Return shell lines that export the variables."""
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Mode = Literal["real", "scaled", "manual", "autojump"]
 
+LONGEST_OFFSET = 30 * 366 * 86400.0
+"""Seconds that a clock's date may be ahead: further than that a date cannot be told."""
+
 _SAME_DATE = 1.0
 """Seconds by which two dates may differ and still be the same to a client."""
 

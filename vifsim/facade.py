@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     import aiohttp
     import httpx
 
+    from vifsim.arguments import ScenarioArgument
     from vifsim.connector import MemoryConnector
-    from vifsim.simulator import ScenarioArgument, Simulator
+    from vifsim.simulator import Simulator
 
 T = TypeVar("T")
 

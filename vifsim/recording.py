@@ -7,19 +7,18 @@ Source: control API, section 3.3 (docs/control-api.md).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from vifsim import scenario as scenarios
 from vifsim.errors import JournalError, RetryAfter, ScenarioError
 from vifsim.exchange import PASS, Call, Facts, Look, call_key
-from vifsim.journal import read_export
-from vifsim.model import DEMO_DOCUMENT
+from vifsim.journal import in_order, read_export
 from vifsim.scenario.answers import Making, fault_of
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.engine import Engine
 from vifsim.scenario.rule import Capacity, Limit, Scenario, Status
+from vifsim.worlds import merged_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,68 +28,16 @@ if TYPE_CHECKING:
     from vifsim.exchange import Decision
     from vifsim.model import Settings
     from vifsim.scenario.rule import Rule
+    from vifsim.scorecard import Run
 
 Document = dict[str, Any]
 Place = tuple[str, int]
 """A call key, and which of its arrivals is meant."""
 
-_SECRETS = frozenset({"password", "api_key", "token"})
 _FACTS = (
     "seq", "id", "method", "path", "headers", "peer", "conn", "arrived", "user", "tenant",
     "token_id", "server", "network", "interface", "body_digest",
 )  # fmt: skip
-
-
-# ── worlds ──
-
-
-def merged_world(base: Mapping[str, Any], own: Mapping[str, Any]) -> Document:
-    """Return the `world` of a scenario over the one that a simulator was given."""
-    settings = {**base.get("settings", {}), **own.get("settings", {})}
-    merged = {**base, **own}
-    return {**merged, "settings": settings} if settings else merged
-
-
-def without_secrets(world: Mapping[str, Any]) -> Document:
-    """Return a world without its users' passwords, keys and tokens."""
-    tenants = [
-        {**tenant, "users": [_open_part(user) for user in tenant["users"]]}
-        if "users" in tenant
-        else tenant
-        for tenant in world.get("tenants", ())
-    ]
-    return {**world, "tenants": tenants} if "tenants" in world else dict(world)
-
-
-def _open_part(user: Mapping[str, Any]) -> Document:
-    return {key: value for key, value in user.items() if key not in _SECRETS}
-
-
-def text_without_secrets(scenario: Scenario) -> str:
-    """Return the text of a scenario; where it gives users secrets, written anew without them."""
-    tenants = scenario.world.get("tenants", ())
-    users = [user for tenant in tenants for user in tenant.get("users", ())]
-    if not any(_SECRETS & user.keys() for user in users):
-        return scenario.text
-    from vifsim.scenario.text import read_text  # noqa: PLC0415 -- few worlds have secrets
-
-    data: Document = read_text(scenario.text, source=scenario.name).data
-    return json.dumps({**data, "world": without_secrets(scenario.world)}, indent=2) + "\n"
-
-
-def with_demo_secrets(world: Mapping[str, Any]) -> Document:
-    """Return a world whose first user has the demo user's secrets where it has none.
-
-    The demo token belongs to one user only, so the others stay without.
-    """
-    demo = DEMO_DOCUMENT["tenants"][0]["users"][0]
-    secrets = {key: demo[key] for key in sorted(_SECRETS)}
-    tenants: list[Document] = [dict(tenant) for tenant in world.get("tenants", ())]
-    for tenant in tenants[:1]:
-        users: list[Document] = tenant.get("users") or []
-        if users and not _SECRETS & users[0].keys():
-            tenant["users"] = [{**users[0], **secrets}, *users[1:]]
-    return {**world, "tenants": tenants} if tenants else dict(world)
 
 
 # ── explaining ──
@@ -190,6 +137,23 @@ class Recording:
     def seed(self) -> int:
         """The seed of ids and draws."""
         return int(self.header["seed"])
+
+    @property
+    def run(self) -> Run:
+        """The run, to be judged."""
+        from vifsim.scorecard import Run  # noqa: PLC0415 -- only a verdict needs it
+
+        return Run(
+            entries=in_order(self.entries),
+            seed=self.seed,
+            scenario=self.scenario,
+            settings=self.settings,
+            rules=self.added,
+            clock=self.header["clock"],
+            speed=self.header["speed"],
+            client=self.client,
+            dropped=self.header.get("dropped", 0),
+        )
 
     @property
     def rules(self) -> tuple[Rule, ...]:

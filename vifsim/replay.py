@@ -12,9 +12,10 @@ from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from vifsim.errors import UsageError
-from vifsim.recording import place_of, with_demo_secrets
+from vifsim.recording import place_of
 from vifsim.scenario.fields import did_you_mean
 from vifsim.simulator import Simulator
+from vifsim.worlds import with_demo_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,13 +5,10 @@ The house rule: nothing is decided here; who knows what is told, and who needs w
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from aiohttp import web
 
@@ -19,51 +16,44 @@ from vifsim import autojump, clients
 from vifsim import backend as backends
 from vifsim import scenario as scenarios
 from vifsim.alongside import OpenJournal, OpenState, at_once
+from vifsim.arguments import checked_mode, checked_seed, make_clock, read_scenario, seconds
 from vifsim.backend import Change
-from vifsim.clock import SimClock
-from vifsim.demo_world import demo_world
+from vifsim.clock import LONGEST_OFFSET
 from vifsim.difference import Beginning
 from vifsim.errors import ControlFault, ScenarioError, UsageError
 from vifsim.exchange import Facts
 from vifsim.facade import AddedRule, Effects, Invariants, Record
 from vifsim.http.access import Access
 from vifsim.http.codec import MAX_BODY_BYTES
-from vifsim.http.control import PREFIX, Control
+from vifsim.http.control import Control
 from vifsim.http.edge import Edge
-from vifsim.http.listener import Listener
-from vifsim.http.serving import Everything, Life, Runner, StampingServer, expect
+from vifsim.http.serving import Everything, Life, expect
+from vifsim.http.site import Site
 from vifsim.journal import DEFAULT_MAX_BYTES, Journal, in_order
-from vifsim.model import DEMO_DOCUMENT
 from vifsim.moments import Frame, Moment, Moments, apart
-from vifsim.recording import (
-    Recording,
-    added_rules,
-    explained,
-    merged_world,
-    text_without_secrets,
-    without_secrets,
-)
+from vifsim.recording import added_rules, explained
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.engine import Engine, arrivals_of
 from vifsim.scenario.rule import Scenario
-from vifsim.seeding import names_of, reading
+from vifsim.seeding import reading
 from vifsim.version import __version__
+from vifsim.worlds import KnownNames, Worlds, lists_things, text_without_secrets, without_secrets
 
 if TYPE_CHECKING:
     import contextlib
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     import aiohttp
     import httpx
 
+    from vifsim.arguments import ClockMode, ScenarioArgument
     from vifsim.backend import Backend
-    from vifsim.clock import Mode
+    from vifsim.clock import Mode, SimClock
     from vifsim.connector import MemoryConnector
     from vifsim.exchange import Decision
     from vifsim.facade import Cloud, Scorecard
-    from vifsim.http.tls import Authority
-    from vifsim.model import World
     from vifsim.recording import Place
     from vifsim.scenario.engine import State
     from vifsim.scenario.rule import Rule
@@ -72,42 +62,9 @@ if TYPE_CHECKING:
     from vifsim.together import Together
 
 T = TypeVar("T")
-ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
-ScenarioArgument = ScenarioSource | Sequence[ScenarioSource] | None
-ClockMode = Literal["real", "scaled", "manual", "autojump"]
 
 _ATTEMPTS = 5
 """How often rules are changed for all processes where another one was quicker."""
-
-_LONGEST_OFFSET = 30 * 366 * 86400.0
-
-_WORLD_LISTS = ("tenants", "servers", "networks", "virtual_interfaces")
-
-
-def read_scenario(argument: ScenarioArgument) -> Scenario:
-    """Return the scenario that a name, path, mapping or a list of these gives.
-
-    Raises:
-        UsageError: there is no such scenario, it is not sound, or two do not go together.
-    """
-    if argument is None:
-        return Scenario(name="none")
-    if isinstance(argument, str | os.PathLike | Mapping | Scenario):
-        return _read_one(argument)
-    if not isinstance(argument, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] -- tests are often untyped
-        raise UsageError(f"a scenario is a name, a path or a mapping, not {argument!r}")
-    several = [_read_one(item) for item in argument]
-    return scenarios.merge(several) if several else Scenario(name="none")
-
-
-def _read_one(source: ScenarioSource) -> Scenario:
-    if isinstance(source, Scenario):
-        return source
-    if isinstance(source, Mapping):
-        return scenarios.load_mapping(source)
-    if isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance] -- likewise
-        return scenarios.load_named(os.fspath(source))
-    raise UsageError(f"a scenario is a name, a path or a mapping, not {source!r}")
 
 
 class Faults(Protocol):
@@ -145,12 +102,6 @@ class Simulator:
         UsageError: an argument is wrong; the text says what to do.
     """
 
-    _read: tuple[Mapping[str, Any], World] | None = None
-    """The scenario's world that was read last, and what it came to."""
-    _named: World | None = None
-    """The world whose names are `_first_names`."""
-    _first_names: tuple[dict[str, str], dict[str, str]]
-
     def __init__(  # noqa: PLR0913 -- the one place where a simulator is described
         self,
         *,
@@ -170,18 +121,19 @@ class Simulator:
         journal_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         self._given_scenario = scenario is not None
-        self._base_world = dict(world or {})
-        self._given_seed = _checked_seed(seed)
+        seed = checked_seed(seed)
         self.scenario = read_scenario(scenario)
-        self._world = self._make_world(self.scenario)
-        self.clock = sim_clock or _make_clock(clock, speed, self_stepping=self_stepping)
+        self._worlds = Worlds(world, seed, self.scenario)
+        self.clock = sim_clock or make_clock(clock, speed, self_stepping=self_stepping)
         inner = backends.find(backend)(backend, clock=self.clock)
         self.faults: Faults = _decorated(inner, self.clock)
         self.backend: Backend = cast("Backend", self.faults)  # it is both: a decorator is a backend
         self.journal = OpenJournal(self, journal_bytes)
         self.state = OpenState(self)
+        self._known = KnownNames(self._worlds, self.backend)
         self._together = self._join(inner)
         self.edge = Edge(self.backend, self._own_journal, self.clock)
+        self._site = Site(self.edge, self.clock, (host, port, reuse_port), tls=tls)
         self.watchers: list[Callable[[str], None]] = []
         self._added: list[Rule] = []
         self._ever_added: dict[str, Rule] = {}
@@ -192,13 +144,8 @@ class Simulator:
         self._moments: Moments = Moments(self._moment, self.clock)
         self._own_journal.listeners.append(self._moments.on_call)
         self._access = access or Access()
-        self._place, self._tls = (host, port, reuse_port), tls
-        self._listener = Listener(*self._place)
-        self._authority: Authority | None = None
-        self._runner: Runner | None = None
         self._thread: contextlib.AbstractContextManager[Cloud] | None = None
         self._jump: autojump.Autojump | None = None
-        self._names: tuple[dict[str, str], dict[str, str]] | None = None
 
     def _join(self, store: Backend) -> Together | None:
         """Return what keeps this process in step with others, where the store is shared."""
@@ -254,48 +201,17 @@ class Simulator:
         Raises:
             UsageError: the store cannot be opened, or the port is in use.
         """
-        context = None
-        if self._tls:
-            from vifsim.http.tls import Authority  # noqa: PLC0415 -- only with TLS
-
-            self._authority = Authority()
-            context = self._authority.context
         life = Life(self._on_startup, self._on_shutdown, self._on_cleanup)
-        runner = Runner(self.clock, self.edge, routed=PREFIX, router=self._answer, life=life)
-        self._listener = Listener(*self._place, context)
-        try:
-            await runner.setup()
-            await self._listener.open(runner, asyncio.get_running_loop())
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self._runner = runner
-        self.edge.ending = False
+        await self._site.open(self._answer, life)
         return self
 
     async def stop(self) -> None:
         """Cut parked calls, stop listening and close the backend."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            self.edge.cut_calls()
-            await self._listener.close(self.clock)
-            await runner.cleanup()
-        if self._authority is not None:
-            self._authority.close()
-            self._authority = None
+        await self._site.close()
 
     async def drain(self, seconds: float) -> None:
         """Take no new call, and let those under way end, for so long at most."""
-        if self._runner is not None:
-            await self._listener.close(self.clock)
-            for site in list(self._runner.sites):
-                await site.stop()
-            self.edge.ending = True
-            if isinstance(self._runner.server, StampingServer):
-                self._runner.server.end_idle()
-            due = self.clock.real() + seconds
-            while self.edge.under_way and self.clock.real() < due:
-                await self.clock.pause()
+        await self._site.drain(seconds)
 
     async def _on_startup(self, _: object = None) -> None:
         if self.clock.mode == "autojump":
@@ -313,7 +229,7 @@ class Simulator:
             autojump.leave(jump, self.clock.is_busy)
 
     async def _open(self) -> None:
-        await self.backend.open(self._world)
+        await self.backend.open(self._worlds.present)
         if self._together is not None:
             await self._open_together(self._together)
             return
@@ -321,9 +237,9 @@ class Simulator:
         if kept is not None and not self._given_scenario:
             self._take_kept(kept)
         else:
-            await self.backend.configure(self._world.settings)
+            await self.backend.configure(self._worlds.present.settings)
             self._install()
-        await self._learn_where_unknown()
+        await self._known.begin()
 
     async def _open_together(self, together: Together) -> None:
         """Go by what the other processes go by; where asked for something else, let them."""
@@ -335,7 +251,7 @@ class Simulator:
             anew = other or not together.sharing.version
             if anew:
                 self._begin_with(asked)
-                await self.backend.configure(self._world.settings)
+                await self.backend.configure(self._worlds.present.settings)
                 self._install()
             elif mode in {"real", "autojump", self.clock.mode}:
                 break
@@ -348,7 +264,7 @@ class Simulator:
             together.watch()
 
     def _begin_with(self, scenario: Scenario) -> None:
-        self.scenario, self._world = scenario, self._make_world(scenario)
+        self.scenario, self._worlds.present = scenario, self._worlds.make(scenario)
         self._added, self._removed, self._ever_added = [], set(), {}
 
     async def _on_shutdown(self, _: object = None) -> None:
@@ -410,12 +326,12 @@ class Simulator:
         A free port of the loopback address is taken when this is first read: a client that comes
         by `connector()` needs none.
         """
-        return self._listener.url()
+        return self._site.url
 
     @property
     def known_url(self) -> str:
         """The same where a port is taken, else empty: reading it takes none."""
-        return self._listener.known_url
+        return self._site.known_url
 
     @property
     def auth_url(self) -> str:
@@ -445,64 +361,37 @@ class Simulator:
     @property
     def first_user(self) -> dict[str, str]:
         """The world's first user and tenant, with the secrets that a client logs in with."""
-        document: dict[str, Any] = {**DEMO_DOCUMENT, **self._world_document(self.scenario)}
-        tenants: list[dict[str, Any]] = document["tenants"]
-        tenant: dict[str, Any] = tenants[0] if tenants else {"id": ""}
-        users: list[dict[str, Any]] = tenant.get("users") or []
-        user: dict[str, Any] = users[0] if users else {}
-        return {
-            "tenant": str(tenant["id"]),
-            **{key: str(user.get(key) or "") for key in ("name", "password", "api_key", "token")},
-        }
+        return self._worlds.first_user(self.scenario)
 
     @property
     def servers(self) -> dict[str, str]:
         """Names of servers and their ids, as when the world began or `learn_names` last ran."""
-        return self._known_names()[0]
+        return self._known.now()[0]
 
     @property
     def networks(self) -> dict[str, str]:
         """Labels of networks and their ids, likewise."""
-        return self._known_names()[1]
-
-    def _known_names(self) -> tuple[dict[str, str], dict[str, str]]:
-        if self._names is None:
-            if self._named is not self._world:
-                self._named, self._first_names = self._world, _with_fixed(*names_of(self._world))
-            return self._first_names
-        return self._names
+        return self._known.now()[1]
 
     async def learn_names(self) -> None:
         """Let `servers` and `networks` say what exists now."""
-        self._names = _with_fixed(*await self.backend.known_names())
-
-    async def _learn_where_unknown(self) -> None:
-        """Learn the names of a store that may have been used before; a new one is the world."""
-        self._names = None
-        if self.backend.durable or self.backend.shares:
-            await self.learn_names()
+        await self._known.learn()
 
     def env(self) -> dict[str, str]:
         """Return the environment variables that a client needs, by name."""
-        user = self.first_user
-        return {
-            "VIFSIM_URL": self.url,
-            "VIFSIM_TOKEN": user["token"],
-            "VIFSIM_TENANT": user["tenant"],
-            "VIFSIM_SERVER_ID": self.server_id,
-            "VIFSIM_NETWORK_ID": self.network_id,
-            "OS_AUTH_URL": self.auth_url,
-            "OS_USERNAME": user["name"],
-            "OS_PASSWORD": user["password"],
-            "OS_TENANT_NAME": user["tenant"],
-            "OS_REGION_NAME": self.backend.settings.region,
-            **clients.trust_variables(self.ca_file),
-        }
+        led = clients.variables(
+            self.url,
+            self.first_user,
+            server=self.server_id,
+            network=self.network_id,
+            region=self.backend.settings.region,
+        )
+        return led | clients.trust_variables(self.ca_file)
 
     @property
     def ca_file(self) -> str | None:
         """Path of the certificate that clients must trust, None without TLS."""
-        return None if self._authority is None else self._authority.ca_file
+        return self._site.ca_file
 
     def aiohttp_client(self) -> aiohttp.ClientSession:
         """Return an aiohttp session for this cloud; close it on the loop that uses it."""
@@ -514,12 +403,7 @@ class Simulator:
         Raises:
             UsageError: the simulator does not run.
         """
-        from vifsim.connector import MemoryConnector  # noqa: PLC0415 -- only who asks needs it
-
-        server = None if self._runner is None else self._runner.server
-        if not isinstance(server, StampingServer):
-            raise UsageError("the simulator does not run: start it before you connect")
-        return MemoryConnector(server, server.loop)
+        return self._site.connector()
 
     def httpx_client(self) -> httpx.Client:
         """Return an httpx client for this cloud.
@@ -538,22 +422,6 @@ class Simulator:
         clients.write(path, clients.clouds_yaml(self.env(), self.ca_file))
 
     # ── scenario ──
-
-    def _world_document(self, scenario: Scenario) -> dict[str, Any]:
-        return merged_world(self._base_world, scenario.world)
-
-    def _make_world(self, scenario: Scenario, seed: int | None = None) -> World:
-        """Return a scenario's world; the last one, which may be large, is not read again."""
-        if seed is None:
-            seed = self._given_seed if self._given_seed is not None else scenario.seed
-        read, world = self._read or (None, None)
-        if world is None or read != scenario.world:
-            document = self._world_document(scenario)
-            world = scenarios.load_world(document, seed or 0) if document else demo_world(seed or 0)
-        elif world.seed != (seed or 0):
-            world = replace(world, seed=seed or 0)
-        self._read = scenario.world, world
-        return world
 
     def _engine_class(self) -> Callable[..., Engine]:
         if not self._imposed:
@@ -615,20 +483,20 @@ class Simulator:
         await self._take(scenarios.load_text(text, source="scenario"))
 
     async def _take(self, scenario: Scenario) -> None:
-        world = self._make_world(scenario, self.seed)
-        anew = any(key in scenario.world for key in _WORLD_LISTS)
+        world = self._worlds.make(scenario, self.seed)
+        anew = lists_things(scenario)
         if anew:
             await self.backend.reset(world)
         else:
-            self._known_names()  # what exists stays, whatever the new scenario's own world would be
+            self._known.hold()  # what exists stays, whatever the new scenario's own world would be
             await self.backend.configure(world.settings)
-        self.scenario, self._world = scenario, world
+        self.scenario, self._worlds.present = scenario, world
         self._added = []
         self._removed = set()
         self._install()
         self.journal.number_anew()
         if anew:
-            await self._learn_where_unknown()
+            await self._known.begin()
         await self._keep()
         self._changed("scenario", "state")
 
@@ -838,7 +706,7 @@ class Simulator:
 
     def beginning(self) -> Beginning:
         """Return, just after a start or `begin`, how this cloud begins, to be looked at later."""
-        return Beginning.of(self.backend, self._world)
+        return Beginning.of(self.backend, self._worlds.present)
 
     async def state_document(self) -> Mapping[str, Any]:
         """Return the world now, in the shape of a scenario's `world`."""
@@ -851,8 +719,8 @@ class Simulator:
         """
         self.edge.cut_calls()
         self.clock.restart()
-        self._world = self._make_world(self.scenario, self.seed if seed is None else seed)
-        await self.backend.reset(self._world)
+        self._worlds.present = self._worlds.make(self.scenario, self.seed if seed is None else seed)
+        await self.backend.reset(self._worlds.present)
         self._added = []
         self._ever_added = {}
         self._removed = set()
@@ -862,7 +730,7 @@ class Simulator:
             self.journal.restart()
         else:
             await self._together.restart()
-        await self._learn_where_unknown()
+        await self._known.begin()
         await self._keep()
         self._changed("clock", "scenario", "state")
 
@@ -876,8 +744,8 @@ class Simulator:
         Raises:
             UsageError: one of them is wrong; nothing is changed.
         """
-        given, taken = _checked_seed(seed), read_scenario(scenario)
-        self._make_world(taken)
+        given, taken = checked_seed(seed), read_scenario(scenario)
+        self._worlds.make(taken)
         self.scenario = taken
         await self.reset((taken.seed or 0) if given is None else given)
 
@@ -1049,14 +917,7 @@ class Simulator:
         Raises:
             ControlFault: 404, there is none.
         """
-        document = await self.state_document()
-        key = "name" if kind == "server" else "label"
-        found = [item["id"] for item in document[f"{kind}s"] if name in {item["id"], item[key]}]
-        if kind == "network":
-            found += [fixed for fixed, label in _FIXED.items() if name in {fixed, label}]
-        if not found:
-            raise ControlFault(404, f"no {kind} {name}")
-        return found
+        return await self._known.ids(kind, name)
 
     # ── clock ──
 
@@ -1078,7 +939,7 @@ class Simulator:
         """
         if self.clock.mode == "autojump":
             raise ControlFault(409, "the clock jumps by itself, with its loop; it cannot be set")
-        asked = _checked_mode(mode, speed, ControlFault)
+        asked = checked_mode(mode, speed, ControlFault)
         await self._say(lambda: self._steer(*asked))
 
     def _steer(self, mode: Mode, speed: float) -> None:
@@ -1092,11 +953,11 @@ class Simulator:
         Raises:
             ControlFault: 400, not a duration, or further than a date can be told.
         """
-        seconds = _seconds(by)
-        if not self.clock.offset + seconds < _LONGEST_OFFSET:
+        ahead = seconds(by)
+        if not self.clock.offset + ahead < LONGEST_OFFSET:
             raise ControlFault(400, f"{by} is too far: the clock goes 30 years ahead at most")
         await self.catch_up()
-        await self.clock.advance(seconds)
+        await self.clock.advance(ahead)
         self._install(self.faults.state)
         if self._together is not None:
             await self._together.publish(anyway=True)
@@ -1154,7 +1015,7 @@ class Simulator:
             "clock": self.clock.mode,
             "speed": self.clock.speed,
             "started": self.clock.utc(0.0).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "world": without_secrets(self._base_world),
+            "world": without_secrets(self._worlds.base),
             "added": [
                 {"id": rule.id, "rule": dict(rule.source), "removed": rule not in self._added}
                 for rule in self._ever_added.values()
@@ -1200,39 +1061,8 @@ class Simulator:
         return Scorecard(self.scorecard_document())
 
 
-def exported_run(
-    header: Mapping[str, Any],
-    entries: Sequence[Mapping[str, Any]],
-    client: Mapping[str, Any] | None,
-) -> Run:
-    """Return the run of a journal's export, to be judged.
-
-    Raises:
-        JournalError: the scenario in its header is not sound.
-    """
-    from vifsim.scorecard import Run  # noqa: PLC0415 -- only a verdict needs it
-
-    recording = Recording.of(header, entries, client)
-    return Run(
-        entries=in_order(entries),
-        seed=recording.seed,
-        scenario=recording.scenario,
-        settings=recording.settings,
-        rules=recording.added,
-        clock=header["clock"],
-        speed=header["speed"],
-        client=client,
-        dropped=header.get("dropped", 0),
-    )
-
-
 SIMULATOR = web.AppKey("vifsim.simulator", Simulator)
 """Where an application made by `create_app` keeps its simulator."""
-
-_FIXED = {
-    "00000000-0000-0000-0000-000000000000": "public",
-    "11111111-1111-1111-1111-111111111111": "private",
-}
 
 
 def create_app(**settings: Any) -> web.Application:
@@ -1253,66 +1083,9 @@ def create_app(**settings: Any) -> web.Application:
         raise UsageError(str(exc).replace("Simulator.__init__()", "create_app()")) from exc
 
 
-def _with_fixed(
-    servers: dict[str, str], networks: dict[str, str]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the names with those of the networks that are always there."""
-    return servers, networks | {label: fixed for fixed, label in _FIXED.items()}
-
-
 def _decorated(inner: Backend, clock: SimClock) -> Faults:
     made: Faults = backends.decorator()(inner, clock=clock)
     return made
-
-
-def _make_clock(mode: ClockMode, speed: float, *, self_stepping: bool) -> SimClock:
-    if mode == "autojump":
-        return SimClock(mode=mode)
-    checked, factor = _checked_mode(mode, speed if mode == "scaled" else None, UsageError)
-    return SimClock(mode=checked, speed=factor, steps_itself=self_stepping)
-
-
-def _checked_mode(mode: str, speed: float | None, error: Any) -> tuple[Mode, float]:
-    """Return a clock's mode and speed.
-
-    Raises:
-        ControlFault, UsageError: as `error` says.
-    """
-    if mode not in {"real", "scaled", "manual"}:
-        text = f"clock mode {mode!r} is none of real, scaled, manual"
-        raise error(400, text) if error is ControlFault else error(text)
-    if mode == "scaled":
-        speed = 1.0 if speed is None else speed
-        if not 0 < speed <= 1e6:
-            text = f"speed {speed} is not above 0 and up to 1000000"
-            raise error(400, text) if error is ControlFault else error(text)
-        return "scaled", float(speed)
-    if speed is not None and speed != 1:
-        text = "speed goes with the scaled clock"
-        raise error(400, text) if error is ControlFault else error(text)
-    return ("real", 1.0) if mode == "real" else ("manual", 1.0)
-
-
-def _checked_seed(seed: int | None) -> int | None:
-    if seed is not None and (type(seed) is not int or seed < 0):
-        raise UsageError(f"seed {seed!r} is not a whole number, 0 or more")
-    return seed
-
-
-def _seconds(by: str | float) -> float:
-    """Return a duration in seconds; a number is seconds already.
-
-    Raises:
-        ControlFault: 400, not a duration.
-    """
-    from vifsim.scenario.fields import seconds_of  # noqa: PLC0415 -- slow to import
-
-    if isinstance(by, int | float) and not isinstance(by, bool):
-        return float(by)
-    try:
-        return seconds_of(by)
-    except Exception as exc:
-        raise ControlFault(400, f"{by!r} is not a duration such as 30m") from exc
 
 
 def _read_part(part: Mapping[str, Any]) -> tuple[Scenario, list[Rule]]:
@@ -1356,7 +1129,7 @@ def _offset(snapshot: Mapping[str, Any]) -> float:
         ValueError: further than a date can be told.
     """
     offset = float(snapshot["clock"]["offset"])
-    if not abs(offset) < _LONGEST_OFFSET:
+    if not abs(offset) < LONGEST_OFFSET:
         raise ValueError(f"offset {offset} is further than 30 years")
     return offset
 

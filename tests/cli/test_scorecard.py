@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vifsim.cli import main
-from vifsim.journal import read_export
+from vifsim.recording import Recording
 from vifsim.scorecard import score
-from vifsim.simulator import exported_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,4 +119,4 @@ def test_a_report_that_cannot_be_written_is_refused(journal: Path) -> None:
 
 
 def test_what_is_read_is_what_is_judged(journal: Path) -> None:
-    assert score(exported_run(*read_export(journal)))["scenario"] == "rate-limited"
+    assert score(Recording.read(journal).run)["scenario"] == "rate-limited"

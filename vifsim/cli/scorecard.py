@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from vifsim.cli.flags import add_verdict_flags, report_of
 from vifsim.cli.output import say, write
-from vifsim.journal import read_export
+from vifsim.recording import Recording
 from vifsim.scorecard import exit_code, score
 from vifsim.scorecard.page import page
 from vifsim.scorecard.text import junit, markdown, terminal
-from vifsim.simulator import exported_run
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         UsageError: the file is no whole journal; a report cannot be written.
     """
     reports = [report_of(text, FORMS) for text in options.report]
-    judged = exported_run(*read_export(options.file))
+    judged = Recording.read(options.file).run
     document = score(judged)
     for form, path in reports:
         write(path, rendered(form, document, judged))
