@@ -116,15 +116,19 @@ class _RecordingRows(WriterRows):
     def __init__(self, connection: sqlite3.Connection, world: World) -> None:
         super().__init__(connection, world.settings, 0, SimClock())
         self.said: Statements = []
-        execute = self._execute
 
-        def record(statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
-            self.said.append((statement, values))
-            return execute(statement, values)
+    def _say(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        cursor = super()._say(statement, values)
+        self.said.append((statement, values))
+        return cursor
 
-        self._execute = record
+    def _write_held(self) -> None:
+        self.said += [(text, row) for text, rows in self._held.statements() for row in rows]
+        super()._write_held()
 
     def flush(self) -> None:
+        if self._held:
+            self._write_held()
         self.said += [(sql.UPSERT_SEQUENCE, (k, self._sequences[k])) for k in self._unwritten]
         super().flush()
 

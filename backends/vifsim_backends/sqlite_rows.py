@@ -72,7 +72,10 @@ _UNUSABLE = (sqlite3.Error, UnreadableRow)
 
 
 class WroteAndFailed(Exception):
-    """An operation failed after its first write; between rows of one connection only."""
+    """An operation failed after its first write, or the tables refused what was held for them.
+
+    It goes between rows of one connection only.
+    """
 
 
 @dataclass(slots=True)
@@ -105,7 +108,7 @@ class SqliteRows(Rows):
         self.seed = seed
         self.clock = clock
         self._connection = connection
-        self._execute = connection.execute
+        self._execute: Callable[..., sqlite3.Cursor] = connection.execute
         self._notes: list[Note] = []
         self._changes: list[Change] = []
         self.before_commit: Callable[[], None] = _nothing
@@ -138,6 +141,8 @@ class SqliteRows(Rows):
         self._notes, self._changes = [], []
         try:
             value = _drive(operation(self, *args, **kwargs))
+        except WroteAndFailed:
+            raise
         except Exception as exc:
             if not self._connection.in_transaction:
                 raise sqlite3.OperationalError("the transaction was given up") from exc

@@ -125,8 +125,8 @@ def test_a_full_disk_makes_the_service_unavailable_and_loses_nothing(
 
 
 async def _big_server(rows: Rows, number: int) -> None:
-    server_id = ServerId(f"server-{number}")
-    await rows.put_server(Server(id=server_id, number=number, tenant=ALPHA, name="x" * 3000))
+    name = "x" * 3000
+    await rows.put_server(Server(id=_server(number), number=number, tenant=ALPHA, name=name))
 
 
 def test_settings_are_taken_back_with_the_batch(
@@ -159,6 +159,76 @@ def test_rows_refuse_an_interface_that_breaks_a_rule(rows: WriterRows) -> None:
     for changed in broken:
         (result,) = rows.run_batch([(put, (), changed)])
         assert isinstance(result.error, Conflict), changed
+
+
+def test_an_address_or_mac_that_is_taken_is_passed_over_also_next_to_others(
+    rows: WriterRows,
+) -> None:
+    (made,) = rows.run_batch([attach_to_blue(ONE)])
+    by_hand: list[dict[str, Any]] = [
+        {"mac_address": "BC:76:4E:00:00:02", "addresses": ("192.168.0.9",)},
+        {"mac_address": "other", "addresses": ("192.168.0.3",)},
+    ]
+    rows.run_batch(
+        [
+            work(_a_server, 50, made.value, {"id": "a", **by_hand[0]}),
+            work(_a_server, 51, made.value, {"id": "b", **by_hand[1]}),
+        ]
+    )
+
+    (attached,) = rows.run_batch([attach_to_blue(TWO)])
+    (detached, again) = rows.run_batch(
+        [work(operations.detach, a_call(), TWO, attached.value.id), attach_to_blue(TWO)]
+    )
+
+    assert attached.value.mac_address == "BC:76:4E:00:00:03"
+    assert attached.value.addresses == ("192.168.0.2",)
+    assert detached.error is None
+    assert again.value.addresses == ("192.168.0.4",)
+
+
+async def _a_server(
+    rows: Rows, number: int, like: VirtualInterface, values: dict[str, Any]
+) -> None:
+    await rows.put_server(Server(id=_server(number), number=number, tenant=ALPHA, name="n"))
+    await rows.put_interface(
+        _changed(like, {"number": number, "server_id": _server(number), **values})
+    )
+
+
+def _server(number: int) -> ServerId:
+    return ServerId(f"server-{number}")
+
+
+def test_an_operation_reads_what_an_earlier_one_of_its_batch_wrote(rows: WriterRows) -> None:
+    async def look(rows: Rows) -> tuple[VirtualInterface | None, int, bool]:
+        (one,) = await rows.interfaces(ONE)
+        in_use = await rows.address_in_use(BLUE, one.addresses[0])
+        return await rows.interface(one.id), await rows.on_network(BLUE), in_use
+
+    attached, looked, _ = rows.run_batch([attach_to_blue(ONE), work(look), attach_to_blue(TWO)])
+
+    assert looked.value == (attached.value, 1, True)
+
+
+def test_a_disk_that_is_full_at_the_end_of_a_batch_keeps_what_was_answered_and_no_more(
+    rows: WriterRows, connection: sqlite3.Connection
+) -> None:
+    async def servers(rows: Rows) -> None:
+        for number in range(100, 1100):
+            await rows.put_server(Server(id=_server(number), number=number, tenant=ALPHA, name="n"))
+
+    rows.run_batch([work(servers)])
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+
+    results = rows.run_batch([attach_to_blue(_server(number)) for number in range(100, 1100)])
+    connection.execute("PRAGMA max_page_count = 100000")
+
+    answered = sorted(result.value.id for result in results if result.error is None)
+    stored = [row[0] for row in connection.execute("SELECT id FROM virtual_interfaces ORDER BY id")]
+    assert {type(result.error) for result in results} >= {ServiceUnavailable}
+    assert stored == answered
 
 
 def _changed(interface: VirtualInterface, values: dict[str, Any]) -> VirtualInterface:
