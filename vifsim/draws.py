@@ -39,6 +39,12 @@ def identifier(seed: int, kind: str, number: int) -> str:
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
+@lru_cache(maxsize=64)
+def _first_request(seed: int) -> str:
+    """Return the id that request ids are counted out from; most clouds have the same seed."""
+    return identifier(seed, "request", 0)
+
+
 class RequestIds:
     """The ids of a simulator's requests: `req-` and a UUID in version 4 form, by number.
 
@@ -47,7 +53,7 @@ class RequestIds:
     """
 
     def __init__(self, seed: int) -> None:
-        first = identifier(seed, "request", 0)
+        first = _first_request(seed)
         self.seed = seed
         self._head = f"req-{first[:24]}"
         self._start = int(first[24:], 16)

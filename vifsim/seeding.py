@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vifsim import cloud
@@ -92,16 +93,24 @@ async def populate(rows: Rows, world: World) -> None:
 def _begun(contents: Contents, rows: Rows) -> Contents:
     """Return the contents of a world with its servers as if they had been created now."""
     now = rows.clock.epoch()
-    servers = [
-        replace(
-            server,
-            created=now,
-            updated=now,
-            active_at=None if server.active_at is None else now + rows.settings.build_time,
-        )
-        for server in contents.servers
-    ]
-    return replace(contents, servers=servers)
+    built = now + rows.settings.build_time
+    return replace(contents, servers=[created_at(each, now, built) for each in contents.servers])
+
+
+_SERVER_FIELDS = tuple(item.name for item in fields(Server))
+_server_values = attrgetter(*_SERVER_FIELDS)
+
+
+def created_at(server: Server, created: float, built: float) -> Server:
+    """Return a server as if it had been created at a time, to be done, where it builds, at another.
+
+    `replace` takes twice as long, and a cloud that a test begins with spends a tenth on it.
+    """
+    values = dict(zip(_SERVER_FIELDS, _server_values(server), strict=True))
+    values["created"] = values["updated"] = created
+    if server.active_at is not None:
+        values["active_at"] = built
+    return Server(**values)
 
 
 def names_of(world: World) -> tuple[dict[str, str], dict[str, str]]:

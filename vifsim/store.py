@@ -52,6 +52,14 @@ class TokenTable:
         self.by_user: dict[str, list[str]] = {}
         self._identities: dict[str, Identity] = {}
 
+    def copied(self) -> TokenTable:
+        """Return another table that holds the same; no write to one is felt by the other."""
+        other = TokenTable()
+        other.tokens.update(self.tokens)
+        other.users.update(self.users)
+        other.by_user.update({user: digests.copy() for user, digests in self.by_user.items()})
+        return other
+
     def put_token(self, token: Token) -> None:
         """Store or replace a token."""
         if token.digest not in self.tokens:

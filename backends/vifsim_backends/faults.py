@@ -42,6 +42,22 @@ _FAULTED = [name for name in OPERATIONS if name not in {"unknown", "get_limits"}
 the engine but its decision."""
 
 
+class _Way:
+    """An operation whose way is found at its first call, and kept by its backend.
+
+    Most clouds that a test has see one or two of them.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, backend: FaultBackend | None, owner: type[FaultBackend]) -> Any:
+        if backend is None:
+            return self
+        way = vars(backend)[self._name] = backend.way_of(self._name)
+        return way
+
+
 class FaultBackend(PassingBackend):
     """Any backend, under a scenario.
 
@@ -70,7 +86,6 @@ class FaultBackend(PassingBackend):
         self._stale = StaleReads(inner)
         self._store: Backend = inner
         vars(self)["identify"] = inner.identify  # never faulted, and on the way of every request
-        self._cut_short()
 
     def use(self, engine: Engine, state: State) -> None:
         """Let an engine decide from now on."""
@@ -84,16 +99,17 @@ class FaultBackend(PassingBackend):
             self._cut_short()
 
     def _cut_short(self) -> None:
-        """Let calls go straight to the store as far as no rule is about them."""
-        engine = self.engine
+        """Let operations go another way from their next call on: store or rules are others."""
+        own = vars(self)
         for name in _FAULTED:
-            straight = getattr(self._store, name)
-            if engine is not None:
-                straight = self._asking(name, straight, engine)
-            vars(self)[name] = straight
+            own.pop(name, None)
 
-    def _asking(self, name: str, straight: Operation, engine: Engine) -> Operation:
-        """Return an operation for which the engine is asked, but where it need not be."""
+    def way_of(self, name: str) -> Operation:
+        """Return an operation that goes straight to the store as far as no rule is about it."""
+        straight: Operation = getattr(self._store, name)
+        engine = self.engine
+        if engine is None:
+            return straight
         through: Operation = partial(self._through, straight)
         if self.shared is not None:
             return through  # other processes count, too
@@ -262,3 +278,7 @@ async def _outcome_of(act: Callable[[], Awaitable[T]]) -> tuple[list[T], ApiFaul
         return [await act()], None
     except ApiFault as fault:
         return [], fault
+
+
+for _name in _FAULTED:
+    setattr(FaultBackend, _name, _Way(_name))

@@ -6,6 +6,7 @@ and is atomic without a lock.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vifsim import seeding
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 T = TypeVar("T")
 
+_prepared: OrderedDict[int, tuple[World, MemoryRows, TokenTable]] = OrderedDict()
+"""What worlds came to, by the identity of the world, to be copied."""
+_MOST_PREPARED = 8
+_SMALL = 500
+"""Servers and interfaces up to which a world is kept prepared."""
 _LARGE = 1_000
 """Servers from which on a world is gone back to, not made again, at a reset."""
 
@@ -63,9 +69,31 @@ class MemoryBackend(StoreBackend):
     async def reset(self, world: World) -> None:
         if self._goes_back_to(world):
             return
-        self._empty(world.settings, world.seed)
-        await seeding.populate(self._rows, world)
+        if not self._copies(world):
+            self._empty(world.settings, world.seed)
+            await seeding.populate(self._rows, world)
+            self._prepare(world)
         self._base = world, self._rows.start_log()
+
+    def _copies(self, world: World) -> bool:
+        """Hold what another store held when it was filled with the same world."""
+        known = _prepared.get(id(world))
+        if known is None:
+            return False
+        _, rows, tokens = known
+        self._tokens = tokens.copied()
+        self._rows = rows.copied(self.clock, self._tokens, self._way)
+        self._rows.date(self.clock.epoch())
+        return True
+
+    def _prepare(self, world: World) -> None:
+        """Keep what a small world came to: most tests begin with the same one."""
+        if len(world.servers) + len(world.interfaces) > _SMALL:
+            return
+        tokens = self._tokens.copied()
+        _prepared[id(world)] = world, self._rows.copied(self.clock, tokens, WayBack()), tokens
+        if len(_prepared) > _MOST_PREPARED:
+            _prepared.popitem(last=False)
 
     def _goes_back_to(self, world: World) -> bool:
         """Undo what happened since a large world was made, where it is to be made again.

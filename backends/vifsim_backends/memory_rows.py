@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vifsim.cloud import attach_order, flavor_ram
 from vifsim.errors import Conflict
 from vifsim.operations import Contents, Rows, Site, effect_on
+from vifsim.seeding import created_at
 from vifsim_backends.packed import MacSet, pack, unpack
 from vifsim_backends.row_values import TOMBSTONES
 from vifsim_backends.way_back import WayBack
@@ -45,6 +46,14 @@ Step = tuple[Any, ...]
 """A method of `MemoryRows` that undoes a write, and its arguments."""
 
 _NONE: frozenset[str] = frozenset()
+
+_FLAT = (
+    *("_sequences", "_tenants", "_networks", "_ranks", "_servers", "_used", "_leaving", "_gone"),
+    *("_touched", "_joints", "_interfaces", "_attached"),
+)
+"""What rows hold in dictionaries of values that never change."""
+_NESTED = ("_by_number", "_addresses")
+"""What they hold in dictionaries of dictionaries or sets."""
 
 
 class MemoryRows(Rows):
@@ -91,6 +100,32 @@ class MemoryRows(Rows):
         self._attached: dict[ServerId, InterfaceId | tuple[InterfaceId, ...]] = {}
         self._addresses: dict[NetworkId, set[str]] = {}
         self._macs = MacSet()
+
+    def copied(self, clock: Clock, tokens: TokenTable, way: WayBack[Step]) -> MemoryRows:
+        """Return rows of another store that hold the same; no write to one is felt by the other.
+
+        Args:
+            clock: of the other store.
+            tokens: of the other store, which hold the same already.
+            way: of the other store.
+        """
+        rows = MemoryRows(self.settings, self.seed, clock, tokens, way)
+        ours, theirs = vars(self), vars(rows)
+        for name in _FLAT:
+            theirs[name] = ours[name].copy()
+        for name in _NESTED:
+            theirs[name] = {key: inner.copy() for key, inner in ours[name].items()}
+        theirs["_macs"] = self._macs.copied()
+        return rows
+
+    def date(self, created: float) -> None:
+        """Let all servers have been created at a time, seconds since the epoch.
+
+        Only for rows that were filled just now: nothing of it is logged.
+        """
+        built = created + self.settings.build_time
+        for server_id, server in self._servers.items():
+            self._servers[server_id] = created_at(server, created, built)
 
     def __len__(self) -> int:
         """How many things there are."""

@@ -68,6 +68,13 @@ class MacSet:
         self._bits: dict[int, int] = {}
         self._others: set[str] = set()
 
+    def copied(self) -> MacSet:
+        """Return another set of the same."""
+        other = MacSet()
+        other._bits.update(self._bits)
+        other._others.update(self._others)
+        return other
+
     def __contains__(self, mac_address: str) -> bool:
         """Return whether a MAC is in use."""
         mac = packed_mac(mac_address)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from vifsim.backend import Change
 from vifsim.clock import SimClock
 from vifsim.conformance import BLUE, BackendConformance, attach, boot, contents, world
+from vifsim.conformance.given import ALPHA, ONE, TINY, detach, log_in
 from vifsim.errors import ControlFault, UsageError
-from vifsim.model import Settings
+from vifsim.model import SeedServer, Settings
 from vifsim_backends.memory import MemoryBackend
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
     from vifsim.backend import Backend
     from vifsim.clock import Clock
+    from vifsim.model import World
 
 
 class TestMemoryBackend(BackendConformance):
@@ -64,3 +68,64 @@ async def test_nothing_leads_back_beyond_a_reset() -> None:
 
     assert refused.value.status == 409
     assert await contents(backend) == before
+
+
+async def opened(made: World, clock: Clock | None = None) -> MemoryBackend:
+    backend = MemoryBackend("memory:", clock=clock or SimClock(mode="manual"))
+    await backend.open(made)
+    return backend
+
+
+async def change_everything(backend: Backend) -> None:
+    interface = await attach(backend)
+    await attach(backend, network_id=TINY)
+    await detach(backend, interface)
+    await boot(backend, networks=(BLUE,))
+    await log_in(backend)
+    for change in (
+        Change(kind="set_quotas", values={"tenant": ALPHA, "quotas": {"networks": 1}}),
+        Change(kind="set_status", values={"server": ONE, "status": "ERROR"}),
+        Change(kind="fill_network", values={"network": "blue", "free": 2}),
+        Change(kind="revoke_all_tokens"),
+    ):
+        await backend.amend(change)
+
+
+async def test_stores_of_one_world_feel_nothing_of_one_another() -> None:
+    made = world()
+    clock = SimClock(mode="manual")
+    first, second = await opened(made, clock), await opened(made, clock)
+    before = await contents(first)
+
+    await change_everything(first)
+    third = await opened(made, clock)
+    await change_everything(second)
+
+    assert await contents(third) == before
+    assert await contents(first) == await contents(second) != before
+
+
+async def test_a_store_of_a_known_world_can_be_gone_back_in() -> None:
+    made = world()
+    await opened(made)
+    backend = await opened(made)
+    before, moment = await contents(backend), backend.moment()
+
+    await change_everything(backend)
+    await backend.go_back(moment)
+
+    assert await contents(backend) == before
+
+
+async def test_the_servers_of_a_known_world_are_created_when_it_begins_again() -> None:
+    made = replace(
+        world(build_time=60.0), servers=(SeedServer(name="new", tenant=ALPHA, status="BUILD"),)
+    )
+    await opened(made)
+    clock = SimClock(mode="manual")
+    await clock.advance(1000)
+
+    (server,) = (await (await opened(made, clock)).snapshot())["world"]["servers"]
+
+    assert (server["created"], server["updated"]) == (clock.epoch(), clock.epoch())
+    assert server["active_at"] == clock.epoch() + 60
