@@ -109,13 +109,10 @@ class Recording:
         Raises:
             JournalError: a part of the header is not sound.
         """
-        name, text = header["scenario"]["name"], header["scenario"]["text"]
         world: Mapping[str, Any] = header.get("world", {})
         added: Sequence[Mapping[str, Any]] = header.get("added", [])
         try:
-            scenario = (
-                scenarios.load_text(text, source=name) if text.strip() else Scenario(name=name)
-            )
+            scenario = told_scenario(header["scenario"])
             settings = scenarios.load_world(
                 merged_world(world, scenario.world), header["seed"]
             ).settings
@@ -126,7 +123,7 @@ class Recording:
             header=header,
             entries=entries,
             client=client,
-            scenario=replace(scenario, name=name),
+            scenario=scenario,
             world=world,
             settings=settings,
             added=rules,
@@ -242,6 +239,17 @@ class Recording:
         seconds = asked.seconds if told is None else told * float(self.header["speed"])
         form: RetryAfterForm = "date" if asked.kind == "date" else "seconds"
         return RetryAfter(seconds, self.settings.retry_after if asked.kind == "auto" else form)
+
+
+def told_scenario(told: Mapping[str, Any]) -> Scenario:
+    """Return the scenario that an export's header tells of.
+
+    Raises:
+        ScenarioError: it is not sound.
+    """
+    name, text = told["name"], told["text"]
+    found = scenarios.load_text(text, source=name) if text.strip() else Scenario(name=name)
+    return replace(found, name=name)
 
 
 def added_rules(added: Iterable[Mapping[str, Any]], scenario: Scenario) -> tuple[Rule, ...]:

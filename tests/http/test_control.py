@@ -251,7 +251,7 @@ async def test_a_defect_is_a_problem_document(
     def broken() -> dict[str, Any]:
         raise LookupError("secret detail")
 
-    monkeypatch.setattr(cloud, "health_document", broken)
+    monkeypatch.setattr(cloud.documents, "health", broken)
 
     told = await control.ask("GET", "health")
 

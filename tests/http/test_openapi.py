@@ -80,7 +80,7 @@ def test_every_route_is_there_on_each_of_its_paths() -> None:
 def test_every_control_call_is_there(cloud: Simulator) -> None:
     served = {
         (method, PREFIX + path)
-        for path, methods in Control(cloud, Access()).routes.items()
+        for path, methods in Control(cloud, cloud.documents, Access()).routes.items()
         for method in methods
     }
 

@@ -30,7 +30,7 @@ def control_calls(cloud: Simulator) -> list[tuple[str, str]]:
     """Return the method and path of each call of the control API, from its own table."""
     return [
         (method, PREFIX + re.sub(r"\{[^}]*\}", "1", path))
-        for path, methods in Control(cloud, Access()).routes.items()
+        for path, methods in Control(cloud, cloud.documents, Access()).routes.items()
         for method in methods
     ]
 

@@ -1,6 +1,6 @@
 """The calls that the console makes beyond the rest of the control API, and `rewind`.
 
-The house rule: as `control`: it turns what `Watching` hands it into documents.
+The house rule: as of `control`: it hands on what is asked, and knows no simulator.
 
 Source: control API, section 2 (docs/control-api.md).
 """
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Watching(Protocol):
-    """What the console needs of a simulator."""
+class Rewinder(Protocol):
+    """What can go back to before a call."""
 
     async def rewind(self, before: int) -> None:
         """Let world and rules be as they were before an entry."""
@@ -31,24 +31,34 @@ class Watching(Protocol):
         """Return the moment before an entry as a scenario and a test."""
         ...
 
-    def timeline_document(self) -> dict[str, Any]:
+
+class Watched(Protocol):
+    """What the console shows of a simulator: a document each."""
+
+    def timeline(self) -> dict[str, Any]:
         """Return where scenario time is, and when what may happen."""
         ...
 
-    def clients_document(self) -> dict[str, Any]:
+    def clients(self) -> dict[str, Any]:
         """Return a scorecard for each client."""
         ...
 
-    def shipped_document(self) -> dict[str, Any]:
+    def shipped(self) -> dict[str, Any]:
         """Return the shipped scenarios."""
         ...
 
 
 class Console:
-    """The handlers of what the console asks."""
+    """The handlers of what the console asks.
 
-    def __init__(self, watching: Watching) -> None:
-        self._watching = watching
+    Args:
+        rewinder: the simulator.
+        watched: what is shown of it.
+    """
+
+    def __init__(self, rewinder: Rewinder, watched: Watched) -> None:
+        self._rewinder = rewinder
+        self._watched = watched
 
     def table(self) -> dict[str, dict[str, Handler]]:
         """Return the handler of each path, relative to the prefix, and method."""
@@ -66,7 +76,7 @@ class Console:
         before = body.get("before")
         if not isinstance(before, int) or isinstance(before, bool):
             raise ControlFault(400, "before is missing: the seq of a journal entry")
-        await self._watching.rewind(before)
+        await self._rewinder.rewind(before)
         return web.Response(status=204)
 
     async def get_moment(self, request: web.Request) -> web.Response:
@@ -74,16 +84,16 @@ class Console:
         text = request.path.rpartition("/")[2]
         if not (text.isascii() and text.isdigit() and len(text) < 19):
             raise ControlFault(404, f"no entry {text}")
-        return answer(await self._watching.export_moment(int(text)))
+        return answer(await self._rewinder.export_moment(int(text)))
 
     async def get_timeline(self, _: web.Request) -> web.Response:
         """Answer GET `timeline`."""
-        return answer(self._watching.timeline_document())
+        return answer(self._watched.timeline())
 
     async def get_clients(self, _: web.Request) -> web.Response:
         """Answer GET `clients`."""
-        return answer(self._watching.clients_document())
+        return answer(self._watched.clients())
 
     async def get_scenarios(self, _: web.Request) -> web.Response:
         """Answer GET `scenarios`."""
-        return answer(self._watching.shipped_document())
+        return answer(self._watched.shipped())

@@ -1,7 +1,7 @@
 """The control API under `/_vifsim/`: the simulator's own hand, never mixed with the simulated API.
 
-The house rule: it turns what `Controls` hands it into documents, and knows no simulator; its calls
-are never faulted, journalled or counted; every error is `application/problem+json`.
+The house rule: it hands on what is asked to `Controls` and `Shown`, and knows no simulator; its
+calls are never faulted, journalled or counted; every error is `application/problem+json`.
 
 Source: control API (docs/control-api.md).
 """
@@ -32,7 +32,7 @@ from vifsim.http.asking import (
     shipped_name,
     utf8,
 )
-from vifsim.http.console import Console, Watching
+from vifsim.http.console import Console, Rewinder, Watched
 from vifsim.http.events import Feed
 from vifsim.http.har import har_document
 from vifsim.http.metrics import METRICS_TYPE, Metrics
@@ -52,8 +52,8 @@ _DEFAULT_ENTRIES = 1_000
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Controls(Watching, Protocol):
-    """What the control API needs of a simulator."""
+class Controls(Rewinder, Protocol):
+    """What the control API can do to a simulator."""
 
     watchers: list[Callable[[str], None]]
 
@@ -65,10 +65,6 @@ class Controls(Watching, Protocol):
     @property
     def clock(self) -> Clock:
         """The simulator's clock."""
-        ...
-
-    def health_document(self) -> dict[str, Any]:
-        """Return how the simulator is."""
         ...
 
     async def catch_up(self) -> None:
@@ -84,6 +80,10 @@ class Controls(Watching, Protocol):
         """Return the world now."""
         ...
 
+    async def ids_named(self, kind: str, name: str) -> list[str]:
+        """Return the ids of what has this name, label or id."""
+        ...
+
     async def reset(self, seed: int | None = None) -> None:
         """Begin again."""
 
@@ -93,10 +93,6 @@ class Controls(Watching, Protocol):
 
     async def restore(self, snapshot: dict[str, Any]) -> None:
         """Become what a snapshot says."""
-
-    def scenario_document(self) -> dict[str, Any]:
-        """Return the scenario and its rules."""
-        ...
 
     async def load(self, scenario: Any) -> None:
         """Let another scenario hold."""
@@ -117,21 +113,33 @@ class Controls(Watching, Protocol):
     async def amend(self, change: str, **values: Any) -> None:
         """Change the cloud by hand."""
 
-    def clock_document(self) -> dict[str, Any]:
-        """Return what the clock says."""
-        ...
-
     async def steer_clock(self, mode: str, speed: float | None) -> None:
         """Set the clock's mode."""
 
     async def advance_clock(self, by: str) -> None:
         """Move the clock ahead."""
 
-    def scorecard_document(self) -> dict[str, Any]:
+
+class Shown(Watched, Protocol):
+    """What the control API shows of a simulator: a document each."""
+
+    def health(self) -> dict[str, Any]:
+        """Return how the simulator is."""
+        ...
+
+    def scenario(self) -> dict[str, Any]:
+        """Return the scenario and its rules."""
+        ...
+
+    def clock(self) -> dict[str, Any]:
+        """Return what the clock says."""
+        ...
+
+    def scorecard(self) -> dict[str, Any]:
         """Return how well clients have coped so far."""
         ...
 
-    def explain_document(self, seq: int) -> dict[str, Any]:
+    def explain(self, seq: int) -> dict[str, Any]:
         """Return every rule's look at one call."""
         ...
 
@@ -139,11 +147,7 @@ class Controls(Watching, Protocol):
         """Return the rules that never fired, and why."""
         ...
 
-    async def ids_named(self, kind: str, name: str) -> list[str]:
-        """Return the ids of what has this name, label or id."""
-        ...
-
-    def openapi_document(self) -> dict[str, Any]:
+    def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document of both APIs."""
         ...
 
@@ -161,18 +165,20 @@ class Control:
 
     Args:
         controls: the simulator.
+        shown: what is shown of it.
         access: who may call.
     """
 
-    def __init__(self, controls: Controls, access: Access) -> None:
+    def __init__(self, controls: Controls, shown: Shown, access: Access) -> None:
         self._controls = controls
+        self._shown = shown
         self._access = access
         self._feed = Feed(
             controls.journal,
             controls,
             {
-                "scenario": _later(controls.scenario_document),
-                "clock": _later(controls.clock_document),
+                "scenario": _later(shown.scenario),
+                "clock": _later(shown.clock),
                 "state": controls.state_document,
             },
             controls.clock,
@@ -230,7 +236,7 @@ class Control:
             "/explain/{seq}": {"GET": self.get_explain},
             "/openapi.json": {"GET": self.get_openapi},
             "/events": {"GET": self.get_events},
-            **Console(self._controls).table(),
+            **Console(self._controls, self._shown).table(),
         }
 
     def _guarded(
@@ -264,7 +270,7 @@ class Control:
 
     async def get_health(self, _: web.Request) -> web.Response:
         """Answer GET `health`."""
-        return answer(self._controls.health_document())
+        return answer(self._shown.health())
 
     async def get_state(self, _: web.Request) -> web.Response:
         """Answer GET `state`."""
@@ -295,7 +301,7 @@ class Control:
     async def get_scenario(self, _: web.Request) -> web.Response:
         """Answer GET `scenario`."""
         await self._controls.catch_up_counts()
-        return answer(self._controls.scenario_document())
+        return answer(self._shown.scenario())
 
     async def put_scenario(self, request: web.Request) -> web.Response:
         """Answer PUT `scenario`."""
@@ -339,7 +345,7 @@ class Control:
 
     async def get_clock(self, _: web.Request) -> web.Response:
         """Answer GET `clock`."""
-        return answer(self._controls.clock_document())
+        return answer(self._shown.clock())
 
     async def put_clock(self, request: web.Request) -> web.Response:
         """Answer PUT `clock`."""
@@ -350,7 +356,7 @@ class Control:
         if speed is not None and (isinstance(speed, bool) or not isinstance(speed, int | float)):
             raise ControlFault(400, "speed is a number")
         await self._controls.steer_clock(mode, speed)
-        return answer(self._controls.clock_document())
+        return answer(self._shown.clock())
 
     async def post_advance(self, request: web.Request) -> web.Response:
         """Answer POST `clock/advance`."""
@@ -359,7 +365,7 @@ class Control:
         if not isinstance(by, str):
             raise ControlFault(400, 'by is missing: a duration with its unit, such as "30m"')
         await self._controls.advance_clock(by)
-        return answer(self._controls.clock_document())
+        return answer(self._shown.clock())
 
     # ── journal ──
 
@@ -397,7 +403,7 @@ class Control:
 
     async def get_export(self, _: web.Request) -> web.Response:
         """Answer GET `journal/export`."""
-        lines = self._controls.journal.lines(self._controls.export_header())
+        lines = self._controls.journal.lines(self._shown.export_header())
         return web.Response(
             body="".join(f"{line}\n" for line in lines).encode(),
             content_type="application/x-ndjson",
@@ -419,7 +425,7 @@ class Control:
 
     async def get_openapi(self, _: web.Request) -> web.Response:
         """Answer GET `openapi.json`."""
-        return answer(self._controls.openapi_document())
+        return answer(self._shown.openapi())
 
     # ── events ──
 
@@ -437,19 +443,19 @@ class Control:
 
     async def get_scorecard(self, _: web.Request) -> web.Response:
         """Answer GET `scorecard`."""
-        return answer(self._controls.scorecard_document())
+        return answer(self._shown.scorecard())
 
     async def get_explain(self, request: web.Request) -> web.Response:
         """Answer GET `explain/{seq}`."""
         text = _item(request)
         if not (text.isascii() and text.isdigit() and len(text) < 19):
             raise ControlFault(404, f"no entry {text}")
-        return answer(self._controls.explain_document(int(text)))
+        return answer(self._shown.explain(int(text)))
 
     async def get_never_fired(self, _: web.Request) -> web.Response:
         """Answer GET `explain`."""
         await self._controls.catch_up_counts()
-        return answer(self._controls.never_fired())
+        return answer(self._shown.never_fired())
 
 
 def _refusal(exc: ControlFault | UsageError | ApiFault) -> ControlFault:
