@@ -100,6 +100,7 @@ class Rulebook:
         """Let a scenario and rules hold; counts go on where `state` is given."""
         self.scenario = scenario
         self.added, self.removed = list(added), set(removed)
+        self.ever_added |= {rule.id: rule for rule in self.added}
         self.install(state)
 
     def impose(
