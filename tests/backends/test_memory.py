@@ -8,9 +8,9 @@ import pytest
 from vifsim.backend import Change
 from vifsim.clock import SimClock
 from vifsim.conformance import BLUE, BackendConformance, attach, boot, contents, world
-from vifsim.conformance.given import ALPHA, ONE, TINY, detach, log_in
+from vifsim.conformance.given import ALPHA, ONE, TINY, a_call, detach, log_in
 from vifsim.errors import ControlFault, UsageError
-from vifsim.model import SeedServer, Settings
+from vifsim.model import SeedServer, ServerQuery, Settings
 from vifsim_backends.memory import MemoryBackend
 
 if TYPE_CHECKING:
@@ -92,17 +92,26 @@ async def change_everything(backend: Backend) -> None:
 
 
 async def test_stores_of_one_world_feel_nothing_of_one_another() -> None:
-    made = world()
+    made = replace(
+        world(),
+        servers=(
+            *(SeedServer(id=ONE, name="one", tenant=ALPHA, networks=()),),
+            *(SeedServer(name=name, tenant=ALPHA, networks=("blue", "six")) for name in "ab"),
+        ),
+    )
     clock = SimClock(mode="manual")
     first, second = await opened(made, clock), await opened(made, clock)
-    before = await contents(first)
+    before, listed = await contents(first), await first.list_servers(a_call(), ServerQuery())
 
     await change_everything(first)
     third = await opened(made, clock)
     await change_everything(second)
 
     assert await contents(third) == before
+    assert await third.list_servers(a_call(), ServerQuery()) == listed
     assert await contents(first) == await contents(second) != before
+    await change_everything(third)
+    assert await contents(third) == await contents(first)
 
 
 async def test_a_store_of_a_known_world_can_be_gone_back_in() -> None:
