@@ -14,7 +14,7 @@ from vifsim.clock import LONGEST_OFFSET
 from vifsim.errors import ControlFault, ScenarioError
 from vifsim.rulebook import moved
 from vifsim.scenario.rule import Scenario
-from vifsim.seeding import reading
+from vifsim.snapshots import reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from vifsim import operations, seeding
+from vifsim import amending, operations, snapshots
 from vifsim.backend import Backend
 from vifsim.draws import token_digest
 from vifsim.model import Identity
@@ -130,15 +130,15 @@ class StoreBackend(Backend):
         """Run an operation and commit what it wrote."""
 
     async def amend(self, change: Change) -> None:
-        await self._write(seeding.amend, change)
+        await self._write(amending.amend, change)
 
     async def state_document(self) -> Mapping[str, Any]:
         contents = await self._read(_contents)
-        return seeding.state_document(contents, self.settings, self.clock.epoch())
+        return snapshots.state_document(contents, self.settings, self.clock.epoch())
 
     async def snapshot(self) -> Snapshot:
         contents = await self._read(_contents)
-        return seeding.snapshot_of(contents, self.settings, self.seed)
+        return snapshots.snapshot_of(contents, self.settings, self.seed)
 
     async def names(self, call: Call) -> Names:
         return await self._read(operations.names, call)

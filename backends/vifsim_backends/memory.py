@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vifsim import seeding
+from vifsim import seeding, snapshots
 from vifsim.errors import ControlFault, UsageError
 from vifsim.store import StoreBackend, TokenTable
 from vifsim_backends.memory_rows import MemoryRows
@@ -129,10 +129,10 @@ class MemoryBackend(StoreBackend):
         self._rows.go_back(_place(moment))
         contents, settings = await self._rows.contents(), self._rows.settings
         self._rows.go_back(now)
-        return seeding.state_document(contents, settings, self.clock.epoch())
+        return snapshots.state_document(contents, settings, self.clock.epoch())
 
     async def restore(self, snapshot: Snapshot) -> None:
-        contents, settings, seed = seeding.contents_of(snapshot)
+        contents, settings, seed = snapshots.contents_of(snapshot)
         before = self._rows, self._tokens
         self._empty(settings, seed)
         try:

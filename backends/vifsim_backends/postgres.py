@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
-from vifsim import operations, seeding
+from vifsim import operations, seeding, snapshots
 from vifsim.draws import token_digest
 from vifsim.errors import ApiFault, BackendError, ServiceUnavailable
 from vifsim.model import Identity, Settings
@@ -326,7 +326,7 @@ class PostgresBackend(StoreBackend):
         await self._replace(world.settings, world.seed, partial(seeding.populate, world=world))
 
     async def restore(self, snapshot: Snapshot) -> None:
-        contents, settings, seed = seeding.contents_of(snapshot)
+        contents, settings, seed = snapshots.contents_of(snapshot)
         await self._replace(settings, seed, partial(seeding.refill, contents=contents))
 
     async def _replace(

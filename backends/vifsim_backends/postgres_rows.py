@@ -15,7 +15,7 @@ import asyncpg
 from vifsim.cloud import flavor_ram
 from vifsim.errors import BadRequest, Conflict
 from vifsim.operations import Contents, Rows
-from vifsim.seeding import read_settings, settings_document
+from vifsim.snapshots import read_settings, settings_document
 from vifsim_backends import postgres_statements as sql
 from vifsim_backends.row_values import (
     LAST_NUMBER,

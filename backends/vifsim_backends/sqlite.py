@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiosqlite
 
-from vifsim import seeding
+from vifsim import seeding, snapshots
 from vifsim.errors import ServiceUnavailable
 from vifsim.model import Settings, Token
 from vifsim.operations import effect_on
@@ -313,7 +313,7 @@ class SqliteBackend(StoreBackend):
         await self._replace(world.settings, world.seed, partial(seeding.populate, world=world))
 
     async def restore(self, snapshot: Snapshot) -> None:
-        contents, settings, seed = seeding.contents_of(snapshot)
+        contents, settings, seed = snapshots.contents_of(snapshot)
         await self._replace(settings, seed, partial(seeding.refill, contents=contents))
 
     async def _replace(
@@ -362,7 +362,7 @@ class SqliteBackend(StoreBackend):
             return await self._writer_rows.contents_at(_place(moment))
 
         contents, settings = await self._write(contents_at)
-        return seeding.state_document(contents, settings, self.clock.epoch())
+        return snapshots.state_document(contents, settings, self.clock.epoch())
 
     # ── operations ──
 

@@ -18,7 +18,7 @@ from vifsim.cloud import flavor_ram
 from vifsim.errors import Conflict, ServiceUnavailable
 from vifsim.model import Token, User
 from vifsim.operations import Contents, Rows
-from vifsim.seeding import read_settings
+from vifsim.snapshots import read_settings
 from vifsim_backends import sqlite_statements as sql
 from vifsim_backends.row_values import (
     LAST_NUMBER,

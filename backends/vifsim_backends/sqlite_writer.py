@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vifsim.model import FIXED_NETWORKS
 from vifsim.operations import Site
-from vifsim.seeding import settings_document
+from vifsim.snapshots import settings_document
 from vifsim_backends import sqlite_statements as sql
 from vifsim_backends import sqlite_undo as undo
 from vifsim_backends.sqlite_held import MOST

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vifsim import seeding
+from vifsim import seeding, snapshots
 from vifsim.cloud import flavor_ram
 from vifsim.errors import BackendError, Conflict, ControlFault
 from vifsim.model import Settings
@@ -157,7 +157,7 @@ class JsonFileBackend(StoreBackend):
             return
         try:
             saved = json.loads(self._path.read_text())
-            self._take(*seeding.contents_of(saved["snapshot"]))
+            self._take(*snapshots.contents_of(saved["snapshot"]))
             self._kept = saved["scenario"]
         except (ValueError, KeyError, ControlFault) as exc:
             raise BackendError(f"{self._path} is no cloud: {exc}") from exc
@@ -177,7 +177,7 @@ class JsonFileBackend(StoreBackend):
         self._save()
 
     async def restore(self, snapshot: Any) -> None:
-        contents, settings, seed = seeding.contents_of(snapshot)
+        contents, settings, seed = snapshots.contents_of(snapshot)
         fresh = JsonRows(Contents(), settings, seed, self.clock)
         await seeding.refill(fresh, contents)  # row by row: it may contradict itself
         self._rows = fresh
@@ -217,7 +217,7 @@ class JsonFileBackend(StoreBackend):
 
     def _save(self) -> None:
         rows = self._rows
-        snapshot = seeding.snapshot_of(rows.contents_now, rows.settings, rows.seed)
+        snapshot = snapshots.snapshot_of(rows.contents_now, rows.settings, rows.seed)
         fresh = self._path.with_suffix(".new")
         fresh.write_text(json.dumps({"snapshot": snapshot, "scenario": self._kept}))
         fresh.replace(self._path)
