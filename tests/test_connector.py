@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
+from vifsim.clock import SimClock
+from vifsim.connector import MemoryTransport
 from vifsim.errors import UsageError
 from vifsim.simulator import Simulator
 
@@ -150,3 +152,44 @@ def test_a_cloud_that_has_ended_still_tells_what_happened() -> None:
     assert list(cloud.journal) == []
     with pytest.raises(UsageError, match="the cloud has ended"):
         cloud.reset()
+
+
+class Writer(asyncio.Protocol):
+    """One side of a connection, which notes when it is told to pause and to go on."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @property
+    def writing_paused(self) -> bool:
+        return self.told[-1:] == ["pause"]
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+
+    def resume_writing(self) -> None:
+        self.told.append("go on")
+
+
+async def test_who_writes_to_one_that_does_not_read_pauses_until_it_does() -> None:
+    loop = asyncio.get_running_loop()
+    ours, theirs = MemoryTransport(loop, ("memory", 0)), MemoryTransport(loop, ("memory", 1))
+    writer = Writer()
+    ours.join(theirs, writer)
+    theirs.join(ours, Writer())
+    theirs.pause_reading()
+
+    for _ in range(5):
+        ours.write(b"x" * 30_000)
+    await turns()
+    paused = writer.told.copy()
+    theirs.resume_reading()
+    await turns()
+
+    assert (paused, writer.told) == (["pause"], ["pause", "go on"])
+
+
+async def turns() -> None:
+    """Let what is scheduled run."""
+    for _ in range(4):
+        await SimClock().pause(0)

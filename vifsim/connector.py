@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from aiohttp.client_proto import ResponseHandler
 
@@ -42,6 +42,7 @@ class MemoryTransport(asyncio.Transport):
         self._reading = True
         self._waiting: list[bytes] = []
         self._size = 0
+        self._full = False
         self._ended: list[Exception | None] = []
 
     def join(self, peer: MemoryTransport, protocol: asyncio.BaseProtocol) -> None:
@@ -89,7 +90,8 @@ class MemoryTransport(asyncio.Transport):
         self._size = 0
         for data in waiting:
             self.take(data)
-        if self._peer is not None:
+        if self._full and self._peer is not None:
+            self._full = False
             self._peer.soon(self._peer.may_write)
         for told in self._ended:
             self.lose(told)
@@ -123,7 +125,8 @@ class MemoryTransport(asyncio.Transport):
         if not self._reading:
             self._waiting.append(data)
             self._size += len(data)
-            if self._size > _HIGH_WATER and self._peer is not None:
+            if self._size > _HIGH_WATER and not self._full and self._peer is not None:
+                self._full = True
                 self._peer.soon(self._peer.must_wait)
             return
         cast("asyncio.Protocol", self._protocol).data_received(data)
@@ -186,20 +189,24 @@ class MemoryConnector(aiohttp.BaseConnector):
         ours = MemoryTransport(here, ("memory", 0))
         theirs = MemoryTransport(self._server_loop, name)
         client = self._factory()
-        await self._on_server(self._accepted(ours, theirs, client))
+        if self._server_loop is here:
+            self._accept_here(ours, theirs, client)
+        else:
+            accepted = self._accept_there(ours, theirs, client)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(accepted, self._server_loop))
         client.connection_made(ours)
         return client
 
-    async def _accepted(
+    def _accept_here(
         self, ours: MemoryTransport, theirs: MemoryTransport, client: asyncio.BaseProtocol
     ) -> None:
+        """Make the server's side, on its loop."""
         server = self._accept()
         ours.join(theirs, client)
         theirs.join(ours, server)
         server.connection_made(theirs)
 
-    async def _on_server(self, act: Coroutine[Any, Any, None]) -> None:
-        if self._server_loop is asyncio.get_running_loop():
-            await act
-        else:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(act, self._server_loop))
+    async def _accept_there(
+        self, ours: MemoryTransport, theirs: MemoryTransport, client: asyncio.BaseProtocol
+    ) -> None:
+        self._accept_here(ours, theirs, client)
