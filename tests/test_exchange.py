@@ -2,13 +2,40 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vifsim.errors import ControlFault
-from vifsim.exchange import Arrivals
+from vifsim.exchange import Arrivals, Call, call_key
+
+IDS = st.sampled_from([None, "", "a", "b" * 300])
+
+
+def call_of(
+    tenant: str | None, server: str | None, network: str | None, interface: str | None, *rest: Any
+) -> Call:
+    """Return a call with these ids and, last, this digest of its body."""
+    return Call(
+        seq=1,
+        id="req-1",
+        operation="get_server",
+        method="GET",
+        path="/",
+        headers={},
+        peer="",
+        conn=1,
+        arrived=0.0,
+        real_arrived=0.0,
+        tenant=tenant,
+        server=server,
+        network=network,
+        interface=interface,
+        body_digest=rest[0],
+    )
+
 
 KEYS = st.lists(st.sampled_from("abcd"), max_size=30)
 
@@ -22,6 +49,32 @@ def test_arrivals_are_counted_back_to_any_earlier_time(keys: list[str], then: in
             earlier.count(key)
 
     assert arrivals.before(earlier.total) == earlier
+
+
+@given(st.lists(st.tuples(IDS, IDS, IDS, IDS, IDS), max_size=9))
+def test_calls_are_counted_in_one_step_as_in_two(asked: list[tuple[str | None, ...]]) -> None:
+    calls = [call_of(*ids) for ids in asked]
+    one, two = Arrivals(), Arrivals()
+    count = one.counting()
+
+    numbers = [count(call) for call in calls]
+
+    assert numbers == [two.count(call_key(call)) for call in calls]
+    assert list(one.items()) == list(two.items())
+    assert one.before(0) == two.before(0) == {}
+
+
+def test_keys_are_forgotten_where_calls_are_counted_in_one_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vifsim.exchange.MOST_KEYS", 2)
+    arrivals = Arrivals()
+    count = arrivals.counting()
+
+    for server in "abc":
+        count(call_of("t", server, None, None, None))
+
+    assert len(arrivals) == 2
 
 
 def test_arrivals_that_came_with_a_snapshot_stay_where_others_are_counted_back() -> None:

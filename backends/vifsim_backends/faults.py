@@ -15,8 +15,10 @@ import math
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from vifsim.backend import Backend
 from vifsim.errors import ApiFault, NoAnswer
 from vifsim.exchange import PASS, Facts, Look, WireClose, WireHang, WireReset, call_key
 from vifsim.model import OPERATIONS
@@ -27,7 +29,7 @@ from vifsim_backends.stale import StaleReads
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
 
-    from vifsim.backend import Backend, Change, Snapshot
+    from vifsim.backend import Change, Snapshot
     from vifsim.clock import Clock
     from vifsim.exchange import Call, Decision
     from vifsim.model import Limits, World
@@ -40,6 +42,9 @@ T = TypeVar("T")
 _FAULTED = [name for name in OPERATIONS if name not in {"unknown", "get_limits"}]
 """The operations that a `FaultBackend` gets anew with each set of rules: all that need nothing of
 the engine but its decision."""
+
+_ARGUMENTS = {name: len(signature(getattr(Backend, name)).parameters) - 2 for name in _FAULTED}
+"""How many things each operation takes besides the call."""
 
 
 class _Way:
@@ -113,7 +118,8 @@ class FaultBackend(PassingBackend):
         through: Operation = partial(self._through, straight)
         if self.shared is not None:
             return through  # other processes count, too
-        return engine.shortcut(name, self.state, straight, through)
+        passes = engine.passing(name, self.state)
+        return through if passes is None else _parted(name, passes, straight, through)
 
     async def reset(self, world: World) -> None:
         with self._another_world():
@@ -271,6 +277,27 @@ class FaultBackend(PassingBackend):
         if fault is not None:
             raise fault
         return result[0]
+
+
+def _parted(
+    name: str, passes: Callable[[Call], bool], straight: Operation, through: Operation
+) -> Operation:
+    """Return an operation that goes straight to the store for calls that pass.
+
+    It takes exactly what the operation takes: to gather and spread arguments would cost more than
+    the rest.
+    """
+
+    def alone(call: Call) -> Any:
+        return straight(call) if passes(call) else through(call)
+
+    def with_one(call: Call, one: Any) -> Any:
+        return straight(call, one) if passes(call) else through(call, one)
+
+    def with_two(call: Call, one: Any, two: Any) -> Any:
+        return straight(call, one, two) if passes(call) else through(call, one, two)
+
+    return (alone, with_one, with_two)[_ARGUMENTS[name]]
 
 
 async def _outcome_of(act: Callable[[], Awaitable[T]]) -> tuple[list[T], ApiFault | None]:

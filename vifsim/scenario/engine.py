@@ -18,7 +18,7 @@ import math
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vifsim.draws import draw
 from vifsim.exchange import (
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from vifsim.model import Settings
     from vifsim.scenario.rule import Phase, Rule, Schedule
 
-T = TypeVar("T")
 State = dict[str, Any]
 """`{"t0", "calls", "arrivals": {call key: n}, "walks", "rules": {rule id: what it counted}}`.
 
@@ -193,36 +192,33 @@ class Engine:
         state["walks"] = state.get("walks", 0) + 1
         return self._walk(matching, _Walk(facts, now, state, looks))
 
-    def shortcut(
-        self,
-        operation: str,
-        state: State,
-        straight: Callable[..., T],
-        through: Callable[..., T],
-    ) -> Callable[..., T]:
-        """Return what sends each call `straight` that is known to be no rule's business.
+    def passing(self, operation: str, state: State) -> Callable[[Call], bool] | None:
+        """Return what tells whether a call is known to be no rule's business, and then counts it.
 
-        Such a call is counted, like any; its ids alone tell it. All others go `through`, to where
-        `decide` is asked. This stands on the way of every call, and is made to be quick.
+        Such a call is counted like any; its ids alone tell it. `decide` is for all others, which
+        are not counted here. This stands on the way of every call, and is made to be quick.
 
         Args:
-            operation: of all calls, which come as the first argument.
+            operation: of all calls that will be asked about.
             state: changed by what counts.
-            straight: takes a call whose outcome knows its `n`.
-            through: takes a call that nobody has counted.
+
+        Returns:
+            What says so of a call, whose outcome then knows its `n`; None: `decide` is for all.
         """
         plan = self._matcher.plan(operation)
         ids, untouched = plan.ids, plan.untouched
-        arrivals = arrivals_of(state)
+        if state["t0"] is None:
+            untouched.clear()  # the first call starts the time, and is for `decide`
+        count = arrivals_of(state).counting()
 
-        def act(call: Call, *args: Any) -> T:
-            if ids(call) not in untouched or state["t0"] is None:
-                return through(call, *args)
+        def passes(call: Call) -> bool:
+            if ids(call) not in untouched:
+                return False
             state["calls"] += 1
-            call.outcome.n = arrivals.count(call_key(call))
-            return straight(call, *args)
+            call.outcome.n = count(call)
+            return True
 
-        return act
+        return passes
 
     # ── telling ──
 

@@ -8,17 +8,15 @@ Source: scenario format, "The same every time" (docs/scenarios.md).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vifsim.scenario.engine import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from vifsim.exchange import Decision, Facts, Look
     from vifsim.scenario.engine import State
-
-T = TypeVar("T")
 
 
 class ReplayingEngine(Engine):
@@ -43,15 +41,12 @@ class ReplayingEngine(Engine):
         """Whether there is anything to decide by."""
         return True
 
-    def shortcut(
+    def passing(
         self,
-        operation: str,  # noqa: ARG002 -- the engine's interface
-        state: State,  # noqa: ARG002 -- likewise
-        straight: Callable[..., T],  # noqa: ARG002 -- likewise
-        through: Callable[..., T],
-    ) -> Callable[..., T]:
-        """Return `through`: the recording must be asked about every call."""
-        return through
+        operation: str,
+        state: State,
+    ) -> None:
+        """Return None: the recording must be asked about every call."""
 
     def decide(
         self, facts: Facts, now: float, state: State, looks: list[Look] | None = None
