@@ -103,11 +103,13 @@ def seconds(by: str | float) -> float:
     Raises:
         ControlFault: 400, not a duration.
     """
-    from vifsim.scenario.fields import seconds_of  # noqa: PLC0415 -- slow to import
+    from marshmallow import ValidationError  # noqa: PLC0415 -- slow to import
+
+    from vifsim.scenario.durations import seconds_of  # noqa: PLC0415 -- likewise
 
     if isinstance(by, int | float) and not isinstance(by, bool):
         return float(by)
     try:
         return seconds_of(by)
-    except Exception as exc:
+    except ValidationError as exc:
         raise ControlFault(400, f"{by!r} is not a duration such as 30m") from exc

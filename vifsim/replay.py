@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vifsim.errors import UsageError
 from vifsim.recording import place_of
-from vifsim.scenario.fields import did_you_mean
+from vifsim.scenario.flaws import did_you_mean
 from vifsim.simulator import Simulator
 from vifsim.worlds import with_demo_secrets
 

@@ -54,7 +54,7 @@ def duration_of(flag: str, text: str) -> float:
     """
     from marshmallow import ValidationError  # noqa: PLC0415 -- slow to import
 
-    from vifsim.scenario.fields import seconds_of  # noqa: PLC0415 -- likewise
+    from vifsim.scenario.durations import seconds_of  # noqa: PLC0415 -- likewise
 
     try:
         seconds = seconds_of(text)

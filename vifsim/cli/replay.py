@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
 def _seconds(text: str) -> float:
     from marshmallow import ValidationError  # noqa: PLC0415 -- slow to import
 
-    from vifsim.scenario.fields import seconds_of  # noqa: PLC0415 -- likewise
+    from vifsim.scenario.durations import seconds_of  # noqa: PLC0415 -- likewise
 
     try:
         return seconds_of(text)

@@ -39,7 +39,7 @@ def _calls(text: str) -> int:
 
 
 def _pace(text: str) -> float:
-    from vifsim.scenario.fields import seconds_of  # noqa: PLC0415 -- slow to import
+    from vifsim.scenario.durations import seconds_of  # noqa: PLC0415 -- slow to import
 
     try:
         seconds = seconds_of(text)

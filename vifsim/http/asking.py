@@ -198,7 +198,7 @@ def seconds(query: Mapping[str, str], key: str, default: float, *, most: float) 
     """
     from marshmallow import ValidationError  # noqa: PLC0415 -- slow to import
 
-    from vifsim.scenario.fields import seconds_of  # noqa: PLC0415 -- slow to import
+    from vifsim.scenario.durations import seconds_of  # noqa: PLC0415 -- slow to import
 
     given = query.get(key)
     if given is None:

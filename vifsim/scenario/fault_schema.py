@@ -15,24 +15,20 @@ from typing import Any
 
 from marshmallow import ValidationError, post_load, validates_schema
 
+from vifsim.scenario.durations import Duration, Rate
 from vifsim.scenario.fields import (
     Choice,
     Count,
-    Duration,
     Either,
-    Flaw,
     HeaderText,
     ListOf,
     Number,
-    Rate,
-    Strict,
     Table,
     Text,
     Value,
     is_number,
-    one,
-    refusal,
 )
+from vifsim.scenario.flaws import Flaw, refusal
 from vifsim.scenario.rule import (
     STATUSES,
     Capacity,
@@ -44,6 +40,7 @@ from vifsim.scenario.rule import (
     RetryAfterRule,
     Truncate,
 )
+from vifsim.scenario.strict import Strict, one
 from vifsim.scenario.text import shown
 
 # ── delays ───────────────────────────────────────────────────────────────────────────────────────

@@ -19,6 +19,7 @@ from typing import Any, cast
 from marshmallow import ValidationError, post_load, validates_schema
 
 from vifsim.model import OPERATIONS
+from vifsim.scenario.durations import Duration, Rate
 from vifsim.scenario.fault_schema import (
     ByteRate,
     CapacitySchema,
@@ -37,25 +38,18 @@ from vifsim.scenario.fault_schema import (
 from vifsim.scenario.fields import (
     Choice,
     Count,
-    Duration,
     Either,
-    Flaw,
     HeaderText,
     ListOf,
     Marker,
     Name,
     Probability,
-    Rate,
-    Strict,
     Table,
     Text,
     Value,
-    did_you_mean,
     header_name,
-    nearest,
-    one,
-    refusal,
 )
+from vifsim.scenario.flaws import Flaw, did_you_mean, nearest, refusal
 from vifsim.scenario.rule import (
     FAULT_KEYS,
     STATUSES,
@@ -76,6 +70,7 @@ from vifsim.scenario.rule import (
     Stale,
     Status,
 )
+from vifsim.scenario.strict import Strict, one
 from vifsim.scenario.text import shown
 
 _SCHEDULE = (

@@ -15,28 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 from marshmallow import ValidationError, post_load
 
 from vifsim.errors import Problem, ScenarioError
-from vifsim.scenario.fields import (
-    Choice,
-    Count,
-    Duration,
-    Flag,
-    Flaw,
-    Flaws,
-    Name,
-    Number,
-    Strict,
-    Table,
-    Text,
-    Value,
-    did_you_mean,
-    load_with,
-    many,
-    one,
-    refusal,
-)
+from vifsim.scenario.durations import Duration
+from vifsim.scenario.fields import Choice, Count, Flag, Name, Number, Table, Text, Value
+from vifsim.scenario.flaws import Flaw, Flaws, did_you_mean, refusal
 from vifsim.scenario.rule import SCORECARD_RULES, ClientIntent, Expectation, Phase, Rule, Scenario
 from vifsim.scenario.rule_schema import RuleIds, RuleSchema, rule_of
 from vifsim.scenario.shadow import shadowed
+from vifsim.scenario.strict import Strict, load_with, many, one
 from vifsim.scenario.text import Document, Path, shown
 from vifsim.scenario.world_schema import WorldSchema, read_world
 

@@ -16,7 +16,8 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
 
 from vifsim.errors import ScenarioError, UsageError
-from vifsim.scenario.fields import bare_numbers, did_you_mean, load_with, with_units
+from vifsim.scenario.durations import bare_numbers, with_units
+from vifsim.scenario.flaws import did_you_mean
 from vifsim.scenario.rule_schema import MatchSchema, RuleIds, RuleSchema, rule_of
 from vifsim.scenario.scenario_schema import (
     VERSION,
@@ -30,6 +31,7 @@ from vifsim.scenario.scenario_schema import (
     problems_of,
     read_scenario,
 )
+from vifsim.scenario.strict import load_with
 from vifsim.scenario.text import MAX_BYTES, Path, decode, read_data, read_text, shown
 from vifsim.scenario.world_schema import SettingsSchema, WorldSchema, load_world
 

@@ -40,24 +40,10 @@ from vifsim.model import (
     User,
     World,
 )
-from vifsim.scenario.fields import (
-    Choice,
-    Count,
-    Duration,
-    Flag,
-    Flaw,
-    Flaws,
-    HeaderText,
-    ListOf,
-    Pattern,
-    Strict,
-    Text,
-    did_you_mean,
-    load_with,
-    many,
-    one,
-    refusal,
-)
+from vifsim.scenario.durations import Duration
+from vifsim.scenario.fields import Choice, Count, Flag, HeaderText, ListOf, Pattern, Text
+from vifsim.scenario.flaws import Flaw, Flaws, did_you_mean, refusal
+from vifsim.scenario.strict import Strict, load_with, many, one
 from vifsim.scenario.text import Path, read_data, shown
 
 if TYPE_CHECKING:
