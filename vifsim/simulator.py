@@ -19,7 +19,6 @@ from vifsim.arguments import checked_mode, checked_seed, make_clock, read_scenar
 from vifsim.backend import Change
 from vifsim.clock import LONGEST_OFFSET
 from vifsim.difference import Beginning
-from vifsim.documents import Documents
 from vifsim.errors import ControlFault, UsageError
 from vifsim.facade import AddedRule, Effects, Invariants, Record
 from vifsim.http.access import Access
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from vifsim.backend import Backend
     from vifsim.clock import Mode, SimClock
     from vifsim.connector import MemoryConnector
+    from vifsim.documents import Documents
     from vifsim.exchange import Decision
     from vifsim.facade import Cloud, Scorecard
     from vifsim.recording import Place
@@ -262,6 +262,8 @@ class Simulator:
     @cached_property
     def documents(self) -> Documents:
         """What the control API and the console show."""
+        from vifsim.documents import Documents  # noqa: PLC0415 -- few clouds in tests are asked
+
         return Documents(
             self.backend,
             book=self._book,
