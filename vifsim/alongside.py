@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vifsim.facade import JournalView, Record, interfaces_in
+from vifsim.expectations import JournalView
 from vifsim.journal import Journal
+from vifsim.records import Record, interfaces_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from vifsim.facade import Calls
+    from vifsim.expectations import Calls
     from vifsim.simulator import Simulator
 
 T = TypeVar("T")

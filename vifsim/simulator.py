@@ -20,7 +20,8 @@ from vifsim.backend import Change
 from vifsim.clock import LONGEST_OFFSET
 from vifsim.difference import Beginning
 from vifsim.errors import ControlFault, UsageError
-from vifsim.facade import AddedRule, Effects, Invariants, Record
+from vifsim.expectations import Effects, Invariants
+from vifsim.facade import AddedRule
 from vifsim.http.access import Access
 from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.control import Control
@@ -29,6 +30,7 @@ from vifsim.http.serving import Everything, Life, expect
 from vifsim.http.site import Site
 from vifsim.journal import DEFAULT_MAX_BYTES
 from vifsim.keeping import Keeping
+from vifsim.records import Record
 from vifsim.rewinding import Rewinding
 from vifsim.rulebook import Rulebook
 from vifsim.worlds import KnownNames, Worlds, lists_things
@@ -49,8 +51,9 @@ if TYPE_CHECKING:
     from vifsim.connector import MemoryConnector
     from vifsim.documents import Documents
     from vifsim.exchange import Decision
-    from vifsim.facade import Cloud, Scorecard
+    from vifsim.facade import Cloud
     from vifsim.recording import Place
+    from vifsim.records import Scorecard
     from vifsim.rulebook import Faults
     from vifsim.scenario.rule import Rule, Scenario
     from vifsim.scorecard import Run
@@ -686,7 +689,7 @@ class Simulator:
 
     def scorecard(self) -> Scorecard:
         """Return the same as a value, with `require`."""
-        from vifsim.facade import Scorecard  # noqa: PLC0415 -- only a caller in Python needs it
+        from vifsim.records import Scorecard  # noqa: PLC0415 -- only a caller in Python needs it
 
         return Scorecard(self.scorecard_document())
 

@@ -9,7 +9,7 @@ import pytest
 from vifsim.conformance import BackendConformance
 from vifsim.errors import ServiceUnavailable
 from vifsim.exchange import Call
-from vifsim.facade import JournalView
+from vifsim.expectations import JournalView
 from vifsim.model import ServerId, Settings
 from vifsim.scenario.engine import Engine
 from vifsim.scenario.schema import load_mapping

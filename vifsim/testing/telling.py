@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vifsim.difference import Beginning, differences, picture_of
 from vifsim.errors import UsageError, VifsimError
-from vifsim.facade import table
 from vifsim.http.har import har_document
+from vifsim.records import SHOWN, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from vifsim.simulator import Simulator
 
 T = TypeVar("T")
-
-_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,7 @@ def _story(evidence: Mapping[str, Any], item: pytest.Item) -> str:
         for rule in evidence["never_fired"]
     ]
     if evidence["entries"]:
-        lines += ["", f"the last {_SHOWN} calls:", table(evidence["entries"])]
+        lines += ["", f"the last {SHOWN} calls:", table(evidence["entries"])]
     lines += ["", *_what_changed(evidence)]
     again = f"pytest {shlex.quote(item.nodeid)} --vifsim-seed {evidence['seed']}"
     lines += ["", f"again: {again}"]
@@ -143,7 +141,7 @@ def _effects(entries: Sequence[Mapping[str, Any]]) -> list[str]:
         f"  {effect['id']}  (entry {entry['seq']})"
         for entry in entries
         for effect in entry["effects"]
-    ][-_SHOWN:]
+    ][-SHOWN:]
 
 
 def _keep(item: pytest.Item, number: int, evidence: Mapping[str, Any]) -> None:
