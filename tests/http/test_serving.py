@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vifsim.errors import ApiFault
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.conftest import Api
     from vifsim.simulator import Simulator
+
+VIFS = "/servers/99999999-9999-4999-8999-999999999999/os-virtual-interfacesv2"
 
 
 @pytest.fixture
@@ -23,8 +28,8 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
-def transports() -> int:
-    return sum(isinstance(thing, asyncio.Transport) for thing in gc.get_objects())
+def left(kind: type) -> int:
+    return sum(isinstance(thing, kind) for thing in gc.get_objects())
 
 
 async def asked(cloud: Simulator, *headers: str) -> None:
@@ -41,13 +46,36 @@ async def asked(cloud: Simulator, *headers: str) -> None:
 
 @pytest.mark.usefixtures("no_collector")
 async def test_a_connection_that_ended_leaves_nothing_to_a_collector(cloud: Simulator) -> None:
-    before = transports()
+    before = left(asyncio.Transport)
 
     for _ in range(5):
         await asked(cloud)
     await cloud.clock.pause()
 
-    assert transports() == before
+    assert left(asyncio.Transport) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "token", "status"),
+    [
+        ("GET", VIFS, "unknown", 401),
+        ("GET", VIFS, "demo-token", 404),
+        ("GET", "/nowhere", "demo-token", 404),
+        ("PUT", VIFS, "demo-token", 405),
+        ("POST", VIFS, "demo-token", 400),
+        ("POST", "/v2.0/tokens", None, 400),
+    ],
+)
+@pytest.mark.usefixtures("no_collector")
+async def test_a_refusal_leaves_nothing_to_a_collector(
+    api: Api, method: str, path: str, token: str | None, status: int
+) -> None:
+    before = left(ApiFault)
+
+    told = [await api.bearing(token).ask(method, path, data=b"{") for _ in range(5)]
+
+    assert [one.status for one in told] == [status] * 5
+    assert left(ApiFault) == before
 
 
 async def test_connections_that_send_the_same_headers_keep_them_once(cloud: Simulator) -> None:

@@ -188,8 +188,12 @@ def whole_number(query: Mapping[str, str], name: str) -> int | None:
 def fault_reply(fault: ApiFault, settings: Settings, clock: Clock, *, plain: bool = False) -> Reply:
     """Return the answer that a fault becomes.
 
-    `plain` is whether the live service's framework, not its fault wrapper, would answer.
+    `plain` is whether the live service's framework, not its fault wrapper, would answer. Where the
+    fault was raised is forgotten.
     """
+    # Frames that it went through hold it, too: a cycle, which a flood of refusals would leave to
+    # the garbage collector, a whole request with each.
+    fault.__traceback__ = None
     header, seconds, moment = _retry_after(fault.retry_after, clock)
     headers = dict(fault.headers)
     if header is not None:
