@@ -197,5 +197,5 @@ def test_a_count_remembers_no_more_keys_than_it_may_and_those_used_last() -> Non
         count_up(counts, f"made-up-{number}")
         count_up(counts, "used all the time")
 
-    assert len(counts) <= MOST_KEYS
+    assert MOST_KEYS * 0.98 < len(counts) <= MOST_KEYS
     assert counts["used all the time"] == MOST_KEYS + 10

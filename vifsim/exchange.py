@@ -302,17 +302,19 @@ def call_key(call: Call) -> str:
 MOST_KEYS = 100_000
 """Keys that one count remembers; a client that makes up ids must not fill the memory."""
 
+_FORGOTTEN_AT_ONCE = 1_000
+
 
 def count_up(counts: dict[str, int], key: str) -> int:
     """Count one more under a key and return how many there are; keys stand in order of use.
 
-    Above `MOST_KEYS` the half that has not been used for longest is forgotten.
+    Above `MOST_KEYS` those that have not been used for longest are forgotten.
 
     Source: scenario format, "The same every time" (docs/scenarios.md).
     """
     number = counts[key] = counts.pop(key, 0) + 1
     if len(counts) > MOST_KEYS:
-        forget_half(counts)
+        forget_oldest(counts)
     return number
 
 
@@ -339,7 +341,7 @@ class Arrivals(dict[str, int]):
         self._last.append(key)
         number = self[key] = self.pop(key, 0) + 1  # as `count_up`, on the way of every call
         if len(self) > MOST_KEYS:
-            forget_half(self)
+            forget_oldest(self)
         return number
 
     def counting(self) -> Callable[[Call], int]:
@@ -361,7 +363,7 @@ class Arrivals(dict[str, int]):
             log(key)
             number = self[key] = pop(key, 0) + 1
             if len(self) > MOST_KEYS:
-                forget_half(self)
+                forget_oldest(self)
             return number
 
         return count
@@ -381,7 +383,11 @@ class Arrivals(dict[str, int]):
         return {key: number for key, number in counts.items() if number}
 
 
-def forget_half(counts: dict[str, Any]) -> None:
-    """Forget what was put in first, one half of it."""
-    for key in list(counts)[: len(counts) // 2]:
+def forget_oldest(counts: dict[str, Any]) -> None:
+    """Forget some of what was put in first.
+
+    A few at a time: nobody should have to wait for it. Not one by one: a dict passes over all that
+    was deleted at its front to come to the first that is left.
+    """
+    for key in list(islice(counts, _FORGOTTEN_AT_ONCE)):
         del counts[key]

@@ -212,11 +212,10 @@ class Journal:
                 "(vifsim serve --journal-size, Simulator(journal_bytes=), or clear it)",
                 self._max_bytes,
             )
-        self._number()
         # Some at once: a journal that is full would do all this with each call.
         wanted = self._max_bytes - self._max_bytes // _DROPPED_AT_ONCE
         while self._size > wanted and len(self._entries) > 1:
-            self._entries.popleft()
+            self._count(self._entries.popleft())
             self._size -= self._sizes.popleft()
             self.dropped += 1
 
@@ -226,10 +225,17 @@ class Journal:
             return
         new = list(takewhile(lambda call: call.seq > self._numbered_to, reversed(self._entries)))
         for call in reversed(new):
-            number = count_up(self._numbered, call_key(call))
-            if not call.outcome.n:
-                call.outcome.n = number
+            self._count(call)
         self._numbered_to = self._seq
+
+    def _count(self, call: Call) -> None:
+        """Count the next entry in their order, where that was not done, and give it its `n`."""
+        if call.seq <= self._numbered_to:
+            return
+        self._numbered_to = call.seq
+        number = count_up(self._numbered, call_key(call))
+        if not call.outcome.n:
+            call.outcome.n = number
 
 
 def entry_document(call: Call) -> dict[str, Any]:

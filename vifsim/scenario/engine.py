@@ -29,7 +29,7 @@ from vifsim.exchange import (
     Look,
     call_key,
     count_up,
-    forget_half,
+    forget_oldest,
 )
 from vifsim.model import Rate
 from vifsim.scenario.answers import Making, fault_of, retry_after_of, sample
@@ -426,7 +426,7 @@ def _consume(
         windows.pop(key, None)
         window = windows[key] = [walk.now, 0]
         if len(windows) > MOST_KEYS:
-            forget_half(windows)
+            forget_oldest(windows)
     if window[1] >= limit.rate:
         return None
     window[1] += 1
