@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from benchmarks.http_cost import Subject
+    from vifsim.rows import Rows
 
     Statements = list[tuple[str, tuple[Any, ...]]]
 
@@ -137,7 +138,7 @@ def _fill(rows: WriterRows, connection: sqlite3.Connection) -> tuple[list[Server
     """Make the world, and return its servers and its network."""
     world = world_of(_CREATES)
 
-    async def fill(_: operations.Rows) -> None:
+    async def fill(_: Rows) -> None:
         rows.clear(world.settings, 0)
         await seeding.populate(rows, world)
 

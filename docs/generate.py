@@ -13,7 +13,7 @@ from marshmallow import fields as plain
 
 from vifsim.cli import COMMANDS, parser_of, takes_command
 from vifsim.cli.drawing import drawn
-from vifsim.scenario import fault_schema, fields, scenario_schema
+from vifsim.scenario import durations, fault_schema, fields, scenario_schema
 from vifsim.scenario.plan import plan
 from vifsim.scenario.schema import load_named, load_world, shipped_names
 
@@ -32,8 +32,8 @@ FORMS: dict[type, str] = {
     fault_schema.RetryAfterWord: "`auto`, `none`, duration",
     fault_schema.OneSetting: "`{path: value}`",
     fault_schema.DataPath: "path",
-    fields.Duration: "duration",
-    fields.Rate: "rate",
+    durations.Duration: "duration",
+    durations.Rate: "rate",
     fields.Count: "whole number",
     fields.Number: "number",
     fields.Probability: "0 to 1",

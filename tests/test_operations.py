@@ -12,12 +12,12 @@ from vifsim.clock import SimClock
 from vifsim.conformance import ALPHA, BLUE, ONE, THREE, TINY, TWO, a_call, world
 from vifsim.errors import BadRequest
 from vifsim.model import PUBLIC, NetworkId, SeedNetwork, Settings
-from vifsim.operations import Numbers
+from vifsim.rows import Numbers
 from vifsim.store import TokenTable
 from vifsim_backends.memory_rows import MemoryRows
 
 if TYPE_CHECKING:
-    from vifsim.operations import Rows
+    from vifsim.rows import Rows
 
 SLIM = NetworkId("0c000000-0000-4000-8000-000000000007")
 """A network of IPv6 with three hosts."""

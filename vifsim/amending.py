@@ -25,7 +25,8 @@ from vifsim.model import (
     TenantId,
     User,
 )
-from vifsim.operations import PUBLIC_NETWORK, SERVICE_NETWORK, Rows, settle
+from vifsim.operations.addressing import room_kind, settle
+from vifsim.rows import PUBLIC_NETWORK, SERVICE_NETWORK, Rows
 
 if TYPE_CHECKING:
     from vifsim.backend import Change
@@ -127,7 +128,7 @@ async def _fill_network(rows: Rows, values: Mapping[str, Any]) -> None:
     if not isinstance(free, int) or isinstance(free, bool) or free < 0:
         raise ControlFault(400, "free is how many addresses stay free, 0 or more")
     network = await _network(rows, values["network"])
-    await rows.set_sequence(f"room:{network.id}", free + 1)
+    await rows.set_sequence(room_kind(network.id), free + 1)
 
 
 def _text(values: Mapping[str, Any], key: str, default: str) -> str:

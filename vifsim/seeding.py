@@ -17,14 +17,8 @@ from vifsim import cloud
 from vifsim.draws import identifier
 from vifsim.errors import ApiFault, ControlFault, UsageError
 from vifsim.model import Network, NetworkId, Server, ServerId, Token, User, VirtualInterface
-from vifsim.operations import (
-    PUBLIC_NETWORK,
-    SERVICE_NETWORK,
-    Contents,
-    Numbers,
-    Rows,
-    allocate,
-)
+from vifsim.operations.addressing import allocate
+from vifsim.rows import PUBLIC_NETWORK, SERVICE_NETWORK, Contents, Numbers, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -28,7 +28,7 @@ from vifsim.model import (
     User,
     VirtualInterface,
 )
-from vifsim.operations import Contents
+from vifsim.rows import Contents
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence

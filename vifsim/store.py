@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         User,
         VirtualInterface,
     )
-    from vifsim.operations import Rows
+    from vifsim.rows import Contents, Rows
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -210,5 +210,5 @@ class StoreBackend(Backend):
         await self._write(operations.detach, call, server_id, interface_id)
 
 
-async def _contents(rows: Rows) -> operations.Contents:
+async def _contents(rows: Rows) -> Contents:
     return await rows.contents()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vifsim.cloud import attach_order, flavor_ram
 from vifsim.errors import Conflict
-from vifsim.operations import Contents, Rows, Site, effect_on
+from vifsim.rows import Contents, Rows, Site, effect_on
 from vifsim.seeding import created_at
 from vifsim_backends.packed import MacSet, pack, unpack
 from vifsim_backends.row_values import TOMBSTONES
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         User,
         VirtualInterface,
     )
-    from vifsim.operations import Thing
+    from vifsim.rows import Thing
     from vifsim.store import TokenTable
     from vifsim_backends.packed import Joint, Packed
     from vifsim_backends.way_back import Place

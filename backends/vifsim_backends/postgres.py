@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         VirtualInterface,
         World,
     )
-    from vifsim.operations import Rows
+    from vifsim.rows import Rows
     from vifsim.store import Operation
     from vifsim_backends.postgres_locks import Connection
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 from vifsim.cloud import MAC_SPACE, flavor_ram, pool_of
 from vifsim.errors import Conflict
 from vifsim.model import FIXED_NETWORKS, NewServer, ServerId, VirtualInterface
-from vifsim.operations import Contents, Rows
+from vifsim.rows import Contents, Rows
 from vifsim_backends import postgres_statements as sql
 from vifsim_backends.row_values import (
     Note,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         Token,
         User,
     )
-    from vifsim.operations import Thing
+    from vifsim.rows import Thing
     from vifsim_backends.postgres_locks import Connection
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ import asyncpg
 
 from vifsim.cloud import flavor_ram
 from vifsim.errors import BadRequest, Conflict
-from vifsim.operations import Contents, Rows
+from vifsim.rows import Contents, Rows
 from vifsim.snapshots import read_settings, settings_document
 from vifsim_backends import postgres_statements as sql
 from vifsim_backends.row_values import (
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         User,
         VirtualInterface,
     )
-    from vifsim.operations import Thing
+    from vifsim.rows import Thing
 
     Connection = asyncpg.Connection | PoolConnectionProxy
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from vifsim.errors import ServiceUnavailable
-from vifsim.operations import effect_on
+from vifsim.rows import effect_on
 from vifsim_backends import postgres_statements as sql
 from vifsim_backends.postgres_at_hand import InUse, Needs, NotAtHand, RowsAtHand, read, take_numbers
 from vifsim_backends.postgres_rows import PostgresWriterRows, read_meta

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vifsim.exchange import Call
-    from vifsim.operations import Thing
+    from vifsim.rows import Thing
 
 Note = tuple["Call", Literal["created", "deleted", "changed"], "Thing"]
 """An effect of an operation, to be told at the commit."""

@@ -22,7 +22,7 @@ import aiosqlite
 from vifsim import seeding, snapshots
 from vifsim.errors import ServiceUnavailable
 from vifsim.model import Settings, Token
-from vifsim.operations import effect_on
+from vifsim.rows import effect_on
 from vifsim.store import StoreBackend, TokenTable
 from vifsim_backends import sqlite_file
 from vifsim_backends.sqlite_rows import Result, SqliteRows, identities, known_names, stored_settings
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from vifsim.backend import Snapshot
     from vifsim.clock import Clock
     from vifsim.model import Identity, World
-    from vifsim.operations import Contents, Rows
+    from vifsim.rows import Contents, Rows
     from vifsim.store import Operation
     from vifsim_backends.sqlite_rows import Change, Work
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from vifsim.cloud import flavor_ram
 from vifsim.errors import Conflict, ServiceUnavailable
 from vifsim.model import Token, User
-from vifsim.operations import Contents, Rows
+from vifsim.rows import Contents, Rows
 from vifsim.snapshots import read_settings
 from vifsim_backends import sqlite_statements as sql
 from vifsim_backends.row_values import (
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         TenantId,
         VirtualInterface,
     )
-    from vifsim.operations import Thing
+    from vifsim.rows import Thing
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from vifsim.model import FIXED_NETWORKS
-from vifsim.operations import Site
+from vifsim.rows import Site
 from vifsim.snapshots import settings_document
 from vifsim_backends import sqlite_statements as sql
 from vifsim_backends import sqlite_undo as undo
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         TenantId,
         VirtualInterface,
     )
-    from vifsim.operations import Contents
+    from vifsim.rows import Contents
     from vifsim_backends.sqlite_known import Known
     from vifsim_backends.way_back import Place
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from vifsim.operations import Rows
+    from vifsim.rows import Rows
     from vifsim_backends.sqlite_rows import Work
 
 GHOST = Server(id=ServerId("ghost"), number=500, tenant=ALPHA, name="ghost")

@@ -16,7 +16,7 @@ from vifsim import seeding, snapshots
 from vifsim.cloud import flavor_ram
 from vifsim.errors import BackendError, Conflict, ControlFault
 from vifsim.model import Settings
-from vifsim.operations import Contents, Rows, effect_on
+from vifsim.rows import Contents, Rows, effect_on
 from vifsim.store import StoreBackend, TokenTable
 
 
