@@ -13,6 +13,7 @@ from benchmarks.measure import show
 
 SUBJECTS = {
     "http": ("benchmarks.http_cost", "HTTP, memory backend, against a bare aiohttp handler"),
+    "inside": ("benchmarks.inside", "The same calls without a kernel"),
     "console": ("benchmarks.console", "HTTP with the console open, against nobody looking"),
     "sqlite": ("benchmarks.sqlite_cost", "SQLite, against one commit per operation"),
     "postgres": ("benchmarks.postgres_cost", "PostgreSQL with several processes, against one"),

@@ -54,8 +54,8 @@ def delay(seconds: float) -> dict[str, Any]:
     return {"version": 1, "rules": [{"latency": f"{int(seconds * 1000)}ms"}]}
 
 
-async def bare() -> str:
-    """Serve create, list and delete by hand; return the URL."""
+def bare_app() -> web.Application:
+    """Return create, list and delete by hand."""
     store: dict[str, dict[str, Any]] = {}
 
     async def create(request: web.Request) -> web.Response:
@@ -91,6 +91,15 @@ async def bare() -> str:
     app.router.add_post("/servers/{server}/os-virtual-interfacesv2", create)
     app.router.add_get("/servers/{server}/os-virtual-interfacesv2", listed)
     app.router.add_delete("/servers/{server}/os-virtual-interfacesv2/{interface}", delete)
+    return app
+
+
+async def bare() -> str:
+    """Serve what is done by hand; return the URL."""
+    return await _served(bare_app())
+
+
+async def _served(app: web.Application) -> str:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
@@ -110,10 +119,7 @@ async def sleeping(delay: float = DELAY) -> str:
 
     app = web.Application()
     app.router.add_get("/v2.0", handler)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
-    return f"http://127.0.0.1:{runner.addresses[0][1]}"
+    return await _served(app)
 
 
 async def _ours(*rest: str) -> str:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from vifsim.errors import BadRequest
 from vifsim.http.bodies import CreateInterfaceSchema, load
 from vifsim.http.codec import digest_of, parse_json
-from vifsim.http.networks import COMMON_BODY, quick_interface
+from vifsim.http.networks import COMMON_BODY, interface_text, quick_interface
+from vifsim.model import InterfaceId, NetworkId, ServerId, VirtualInterface
 
 if TYPE_CHECKING:
     from tests.conftest import Api, ApiOf, MakeCloud
@@ -108,6 +109,38 @@ async def test_a_key_that_nobody_knows_is_ignored(api: Api) -> None:
 
     (interface,) = told.json()["virtual_interfaces"]
     assert interface["ip_addresses"][0]["network_id"] == ADDED_NETWORK
+
+
+@given(
+    label=st.text(max_size=20),
+    mac_address=st.text(max_size=20),
+    addresses=st.lists(st.text(max_size=20), max_size=3),
+)
+def test_an_interface_is_written_as_json_writes_it(
+    label: str, mac_address: str, addresses: list[str]
+) -> None:
+    interface = VirtualInterface(
+        id=InterfaceId("one"),
+        number=1,
+        server_id=ServerId("two"),
+        network_id=NetworkId("three"),
+        network_label=label,
+        mac_address=mac_address,
+        addresses=tuple(addresses),
+    )
+
+    text = interface_text(interface)
+
+    assert text == json.dumps(
+        {
+            "mac_address": mac_address,
+            "id": "one",
+            "ip_addresses": [
+                {"address": address, "network_id": "three", "network_label": label}
+                for address in addresses
+            ],
+        }
+    )
 
 
 async def test_what_was_attached_is_listed_as_it_was_told(api: Api) -> None:

@@ -1,9 +1,10 @@
 """A connection: when its requests' bytes came, and answers that are given at once.
 
 aiohttp lets a task of the connection wait for a request, and makes another one for each. Where
-nothing has to be waited for, both cost more than the answer: so a request that is whole is begun
-as soon as it is parsed, and mostly that is all. Where it has to wait after all, for a delay say, or
-where it is no everyday request, aiohttp's task goes on with it, as with any other.
+nothing has to be waited for, both cost more than the answer: so the requests that come whole in one
+turn of the loop are answered together in the next, and mostly that is all. Where one has to wait
+after all, for a delay say, or where it is no everyday request, aiohttp's task goes on with it, as
+with any other.
 
 The house rule: an arrival is stamped when its bytes come, before anything is parsed, so that time
 spent in queues counts as part of a delay and not on top of it.
@@ -103,14 +104,47 @@ class Answering(Protocol):
     def handle(self, request: web.Request) -> Coroutine[Any, Any, web.StreamResponse]: ...  # noqa: D102 -- as above
 
 
+_TOGETHER = 64
+"""Requests that are answered before the first of the answers is written."""
+
+
+class Rounds:
+    """Answers together what has come in one turn of the loop.
+
+    All of it has been read by then, all of it is answered, then all of it is written: going to the
+    kernel and back between two answers takes their caches away, which makes each a third dearer.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: list[StampedConnection] = []
+
+    def add(self, connection: StampedConnection) -> None:
+        """Let a connection's request be answered with those that come now."""
+        if not self._waiting:
+            self._loop.call_soon(self._answer)
+        self._waiting.append(connection)
+
+    def _answer(self) -> None:
+        together, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+        if self._waiting:
+            self._loop.call_soon(self._answer)
+        for connection in together:
+            connection.answer()
+        for connection in together:
+            connection.write_out()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
     """What all connections of a server have in common.
 
-    `make_request` is aiohttp's way to make a request; paths that begin with `routed` are aiohttp's
-    router's; `shown` are headers as they may be seen.
+    `rounds` answer what comes in one turn of the loop; `make_request` is aiohttp's way to make a
+    request; paths that begin with `routed` are its router's; `shown` are headers as they may be
+    seen.
     """
 
+    rounds: Rounds
     clock: Clock
     answering: Answering
     make_request: Callable[..., web.BaseRequest]
@@ -136,31 +170,37 @@ class Begun:
         waits_for: Any = None,
     ) -> None:
         self.request = request
-        self._answer = answer
+        self._answer: Coroutine[Any, Any, web.StreamResponse] | None = answer
         self._waits_for = waits_for
 
     def __await__(self) -> Generator[Any, Any, web.StreamResponse]:
-        waits_for = self._waits_for
+        answer, waits_for = self._answer, self._waits_for
+        if answer is None:
+            raise asyncio.CancelledError
         try:
             while True:
                 try:
                     given = yield waits_for
                 except BaseException as exc:  # noqa: BLE001 -- whatever it is, it is meant for the other
-                    waits_for = self._answer.throw(exc)
+                    waits_for = answer.throw(exc)
                 else:
-                    waits_for = self._answer.send(given)
+                    waits_for = answer.send(given)
         except StopIteration as end:
             response: web.StreamResponse = end.value
             return response
 
     def cut(self) -> None:
-        """End it where nobody will go on with it."""
-        with suppress(asyncio.CancelledError, StopIteration):
-            self._answer.throw(asyncio.CancelledError())
+        """End it before anybody goes on with it."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            with suppress(asyncio.CancelledError, StopIteration):
+                answer.throw(asyncio.CancelledError())
 
 
-async def _given(response: web.StreamResponse) -> web.StreamResponse:
-    return response
+async def _given(result: web.StreamResponse | Exception) -> web.StreamResponse:
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 class StampedConnection(RequestHandler):
@@ -168,12 +208,15 @@ class StampedConnection(RequestHandler):
 
     __slots__ = (
         "_arrivals",
+        "_arrived",
+        "_aside",
         "_begun",
         "_common",
         "_first",
         "_made_at",
         "_number",
         "_others",
+        "_out",
         "_peer",
     )
 
@@ -183,10 +226,13 @@ class StampedConnection(RequestHandler):
         self._number = number
         self._peer = ""
         self._made_at = 0.0
-        self._arrivals: list[float] = []  # mostly of one, where a deque takes ten times the room
+        self._arrived = 0.0  # when the request came that is answered in this round
+        self._arrivals: list[float] | None = None  # of those that aiohttp's task answers
         self._first: tuple[Raw, Kept] = (), ({}, 0)  # most connections send no other
         self._others: dict[Raw, Kept] | None = None
         self._begun: Begun | None = None
+        self._aside: asyncio.Future[None] | None = None  # aiohttp's, while an answer is made
+        self._out: bytes = b""  # the answer, until those of others are made
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the peer and the moment."""
@@ -204,27 +250,26 @@ class StampedConnection(RequestHandler):
         super().connection_lost(exc)
         if hasattr(transport, "_read_ready_cb"):
             transport._read_ready_cb = None  # noqa: SLF001 -- it has no other end
-        begun = self.take_begun()
-        if begun is not None:
-            begun.cut()
+        if self._begun is not None:
+            self._begun.cut()
 
     def data_received(self, data: bytes) -> None:
-        """Stamp the requests that these bytes complete the headers of, and answer where one can."""
+        """Stamp the requests that these bytes complete the headers of."""
         arrived = self._common.clock.now()
         before = self._request_count
         waiter, self._waiter = self._waiter, None  # whom aiohttp would wake with any request
         super().data_received(data)
+        self._waiter = waiter
         count = self._request_count - before
         if not count:
-            self._waiter = waiter
             return
-        self._arrivals.extend((arrived,) * count)
         idle = waiter is not None and not waiter.done()
-        if idle and count == 1 and self._common.answering.at_once and self._is_everyday():
-            self._answer()
-        self._waiter = waiter
-        if not self._messages:
+        if idle and count == 1 and self._is_everyday():
+            self._aside, self._waiter = waiter, None
+            self._arrived = arrived
+            self._common.rounds.add(self)
             return
+        self._arrivals = [*(self._arrivals or ()), *(arrived,) * count]
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
         elif self._current_request is not None:
@@ -237,23 +282,25 @@ class StampedConnection(RequestHandler):
         """
         message, payload = self._messages[0]
         return (
-            isinstance(message, RawRequestMessage)
+            self._common.answering.at_once
+            and isinstance(message, RawRequestMessage)
             and message.method in _EVERYDAY
             and not message.should_close
             and not message.upgrade
             and payload.is_eof()
             and message.path.startswith("/")
             and not message.path.startswith(self._common.routed)
+            and not self._paused
         )
 
-    def _answer(self) -> None:
+    def answer(self) -> None:
         """Begin the request that has come, which mostly is all.
 
         What has to wait, and what aiohttp must still send, is left for its task to go on with.
         """
+        if self._force_close:
+            return
         message, payload = self._messages[0]
-        parser, server = self._parser, self._manager
-        assert parser is not None and server is not None  # noqa: S101, PT018 -- it is connected
         request: Any = self._common.make_request(
             message, payload, self, StreamWriter(self, self._loop), self._task_handler
         )
@@ -261,18 +308,42 @@ class StampedConnection(RequestHandler):
         try:
             waits_for = answer.send(None)
         except StopIteration as end:
-            if end.value is not SENT:
+            if end.value is SENT:
+                self._end_request()
+            else:
                 self._begun = Begun(request, _given(end.value))
-                return
+        except Exception as exc:  # noqa: BLE001 -- aiohttp says so to the client, and logs it
+            self._begun = Begun(request, _given(exc))
         else:
             self._begun = Begun(request, answer, waits_for)
-            return
+
+    def _end_request(self) -> None:
+        """Do what aiohttp's task does after an answer."""
+        parser, server = self._parser, self._manager
+        assert parser is not None and server is not None  # noqa: S101, PT018 -- it is connected
         self._messages.popleft()
         parser.message_consumed()
         server.requests_count += 1
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        if self._close:
+
+    def write_out(self) -> None:
+        """Write the answer, and let aiohttp's task go on with what is left to do."""
+        self.flush()
+        waiter, self._aside = self._aside, None
+        assert waiter is not None  # noqa: S101 -- it was put aside for this round
+        self._waiter = waiter
+        if self._force_close:
+            waiter.cancel()
+        elif self._messages:
+            waiter.set_result(None)
+        elif self._close:
             self.force_close()  # after what is written
+
+    def flush(self) -> None:
+        """Write what was handed over, now."""
+        data, self._out = self._out, b""
+        if data and self.transport is not None:
+            self.transport.write(data)
 
     @property
     def begun(self) -> Begun | None:
@@ -286,9 +357,8 @@ class StampedConnection(RequestHandler):
 
     def cut_call(self) -> None:
         """End the call that is under way, and the connection: it gets no answer."""
-        begun = self.take_begun()
-        if begun is not None:
-            begun.cut()
+        if self._begun is not None:
+            self._begun.cut()
             self.force_close()
         elif self._task_handler is not None:
             self._task_handler.cancel()
@@ -323,8 +393,11 @@ class StampedConnection(RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
-        transport.write(data)
-        return self._paused
+        if self._aside is None:
+            transport.write(data)
+            return self._paused
+        self._out = data
+        return False
 
     async def drained(self) -> None:
         """Wait until the client has read enough of what was written.
@@ -340,7 +413,9 @@ class StampedConnection(RequestHandler):
         Those of the last few kinds of request are remembered, so that a journal keeps them once;
         the secrets among them are forgotten with the connection.
         """
-        arrived = self._arrivals.pop(0) if self._arrivals else None
+        arrived: float | None = self._arrived
+        if self._aside is None:
+            arrived = self._arrivals.pop(0) if self._arrivals else None
         raw = request.raw_headers
         kept = self._first[1] if raw == self._first[0] else self._recall(request, raw)
         return Origin(arrived, self._made_at, self._number, self._peer, *kept)

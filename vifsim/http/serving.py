@@ -15,7 +15,7 @@ from aiohttp import HttpVersion11, web
 from yarl import URL
 
 from vifsim.http.codec import MAX_BODY_BYTES
-from vifsim.http.connection import Common, Shown, StampedConnection
+from vifsim.http.connection import Common, Rounds, Shown, StampedConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,6 +164,7 @@ class Runner(web.BaseRunner):
             web.Request, loop=asyncio.get_running_loop(), client_max_size=MAX_BODY_BYTES
         )
         common = Common(
+            rounds=Rounds(asyncio.get_running_loop()),
             clock=self._clock,
             answering=self._answering,
             make_request=make_request,

@@ -97,6 +97,8 @@ async def _send_and_cut(
     request: web.BaseRequest, reply: Reply, closing: Closing
 ) -> web.StreamResponse:
     response = await send_whole(request, reply, closing)
+    if isinstance(request.protocol, StampedConnection):
+        request.protocol.flush()
     if request.transport is not None:
         request.transport.close()
     return response
