@@ -11,19 +11,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vifsim.errors import ControlFault, UsageError
+from vifsim.exchange import NAMED_KINDS, facts_of
 from vifsim.journal import in_order
 from vifsim.recording import explained
 from vifsim.version import __version__
 from vifsim.worlds import without_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vifsim.accord import Accord
     from vifsim.backend import Backend
     from vifsim.clock import SimClock
+    from vifsim.exchange import Call
     from vifsim.journal import Journal
     from vifsim.rulebook import Rulebook
     from vifsim.scorecard import Run
-    from vifsim.worlds import Worlds
+    from vifsim.worlds import KnownNames, Worlds
 
 
 class Documents:
@@ -33,6 +37,7 @@ class Documents:
         backend: whose settings hold.
         book: of rules.
         worlds: that know what the simulator was given.
+        known: names, as they were last looked up.
         clock: of the simulator.
         journal: of all calls.
         accord: that knows which process this is.
@@ -44,6 +49,7 @@ class Documents:
         *,
         book: Rulebook,
         worlds: Worlds,
+        known: KnownNames,
         clock: SimClock,
         journal: Journal,
         accord: Accord,
@@ -51,6 +57,7 @@ class Documents:
         self._backend = backend
         self._book = book
         self._worlds = worlds
+        self._known = known
         self._clock = clock
         self._journal = journal
         self._accord = accord
@@ -112,7 +119,8 @@ class Documents:
         call = self._journal.find(seq)
         if call is None:
             raise ControlFault(404, f"no entry {seq}")
-        return {"entry": seq, "looks": explained(self._book.looks(call))}
+        facts = facts_of(call, self._names_in([call]))
+        return {"entry": seq, "looks": explained(self._book.looks(facts))}
 
     def never_fired(self) -> dict[str, Any]:
         """Return the rules that never fired, and what stopped them."""
@@ -130,6 +138,24 @@ class Documents:
         from vifsim.showing import shipped  # noqa: PLC0415 -- only the console needs it
 
         return shipped()
+
+    def _names_in(self, calls: Iterable[Call]) -> dict[str, dict[str, str]]:
+        """Return the names that rules were shown, or else are known, behind the ids of calls."""
+        servers, networks = self._known.now()
+        known = {
+            "servers": {found: name for name, found in servers.items()},
+            "networks": {found: label for label, found in networks.items()},
+            "interfaces": dict[str, str](),
+        }
+        names = {kind: known[kind] | self._book.faults.seen[kind] for kind in NAMED_KINDS}
+        found: dict[str, dict[str, str]] = {kind: {} for kind in NAMED_KINDS}
+        for call in calls:
+            network = call.network or names["interfaces"].get(call.interface or "")
+            behind = (call.server, network, call.interface)
+            for kind, identifier in zip(NAMED_KINDS, behind, strict=True):
+                if identifier in names[kind]:
+                    found[kind][identifier] = names[kind][identifier]
+        return found
 
     # ── the run ──
 
@@ -171,6 +197,7 @@ class Documents:
             "started": self._clock.utc(0.0).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "world": without_secrets(self._worlds.base),
             "added": header["added"],
+            "names": self._names_in(self._journal),
         }
 
     def openapi(self) -> dict[str, Any]:

@@ -281,6 +281,21 @@ class Facts:
     network_label: str | None = None
 
 
+NAMED_KINDS = ("servers", "networks", "interfaces")
+"""Kinds of id behind which there is a name; behind that of an interface, the id of its network."""
+
+
+def facts_of(call: Call, names: Mapping[str, Mapping[str, str]]) -> Facts:
+    """Return what a rule can see of a call by names that are known, of `NAMED_KINDS` by id."""
+    network = call.network or names["interfaces"].get(call.interface or "")
+    return Facts(
+        call=call,
+        server_name=names["servers"].get(call.server or ""),
+        network=network,
+        network_label=names["networks"].get(network or ""),
+    )
+
+
 _LONGEST_KEY = 256
 """Ids are UUIDs; what is longer is made up by a client, who chooses how long, and is digested."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from vifsim import scenario as scenarios
 from vifsim.errors import JournalError, RetryAfter, ScenarioError
-from vifsim.exchange import PASS, Call, Facts, Look, call_key
+from vifsim.exchange import NAMED_KINDS, PASS, Call, Look, call_key, facts_of
 from vifsim.journal import in_order, read_export
 from vifsim.scenario.answers import Making, fault_of
 from vifsim.scenario.documented import documented_rules
@@ -77,6 +77,7 @@ class Recording:
         settings: how the cloud behaved.
         added: the rules that were added by hand, those that were removed again among them.
         removed: the ids of the latter.
+        names: behind the ids of calls, of `NAMED_KINDS` by id; an older export tells none.
     """
 
     header: Mapping[str, Any]
@@ -87,6 +88,7 @@ class Recording:
     settings: Settings
     added: tuple[Rule, ...]
     removed: frozenset[str]
+    names: Mapping[str, Mapping[str, str]]
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -117,7 +119,9 @@ class Recording:
                 merged_world(world, scenario.world), header["seed"]
             ).settings
             rules = added_rules(added, scenario)
-        except (ScenarioError, KeyError, TypeError, AttributeError) as exc:
+            told: Mapping[str, Any] = header.get("names", {})
+            names = {kind: dict(told.get(kind, {})) for kind in NAMED_KINDS}
+        except (ScenarioError, KeyError, TypeError, ValueError, AttributeError) as exc:
             raise JournalError(f"the journal's header is not sound: {exc}") from exc
         return cls(
             header=header,
@@ -128,6 +132,7 @@ class Recording:
             settings=settings,
             added=rules,
             removed=frozenset(item["id"] for item in added if item.get("removed")),
+            names=names,
         )
 
     @property
@@ -166,7 +171,8 @@ class Recording:
         entry = next((entry for entry in self.entries if entry["seq"] == seq), None)
         if entry is None:
             raise JournalError(f"the journal has no entry {seq}")
-        looks = self._engine().all_looks(Facts(call=call_of(entry)), _looks(entry))
+        facts = facts_of(call_of(entry), self.names)
+        looks = self._engine().all_looks(facts, _looks(entry))
         return {"entry": seq, "looks": explained(looks)}
 
     def never_fired(self) -> Document:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vifsim import scenario as scenarios
 from vifsim.errors import ControlFault
-from vifsim.exchange import Facts
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.engine import Engine
 from vifsim.worlds import text_without_secrets
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from vifsim.clock import SimClock
-    from vifsim.exchange import Call, Decision, Look
+    from vifsim.exchange import Decision, Facts, Look
     from vifsim.journal import Journal
     from vifsim.model import Settings
     from vifsim.scenario.engine import State
@@ -37,6 +36,7 @@ class Faults(Protocol):
 
     engine: Engine | None
     state: State
+    seen: dict[str, dict[str, str]]
 
     @property
     def settings(self) -> Settings:
@@ -205,13 +205,11 @@ class Rulebook:
         counted = self.faults.state.get("rules", {}).get(rule_id, {})
         return int(counted.get("matched", 0)), int(counted.get("fired", 0))
 
-    def looks(self, call: Call) -> list[Look]:
+    def looks(self, facts: Facts) -> list[Look]:
         """Return every rule's look at a call that was decided."""
-        return (
-            []
-            if self.engine is None
-            else self.engine.all_looks(Facts(call=call), call.outcome.looks)
-        )
+        if self.engine is None:
+            return []
+        return self.engine.all_looks(facts, facts.call.outcome.looks)
 
     def never_fired(self) -> list[tuple[str, Any]]:
         """Return the ids of rules that never fired, each with what stopped it."""

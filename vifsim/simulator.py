@@ -271,6 +271,7 @@ class Simulator:
             self.backend,
             book=self._book,
             worlds=self._worlds,
+            known=self._known,
             clock=self.clock,
             journal=self.journal,
             accord=self._accord,

@@ -20,7 +20,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from vifsim.backend import Backend
 from vifsim.errors import ApiFault, NoAnswer
-from vifsim.exchange import PASS, Facts, Look, WireClose, WireHang, WireReset, call_key
+from vifsim.exchange import (
+    NAMED_KINDS,
+    PASS,
+    Facts,
+    Look,
+    WireClose,
+    WireHang,
+    WireReset,
+    call_key,
+    forget_half,
+)
 from vifsim.model import OPERATIONS
 from vifsim.sharing import Outdated, Question
 from vifsim_backends.passing import PassingBackend
@@ -42,6 +52,9 @@ T = TypeVar("T")
 _FAULTED = [name for name in OPERATIONS if name not in {"unknown", "get_limits"}]
 """The operations that a `FaultBackend` gets anew with each set of rules: all that need nothing of
 the engine but its decision."""
+
+_NAMES_KEPT = 10_000
+"""Names of each kind that are kept to explain calls by."""
 
 _ARGUMENTS = {name: len(signature(getattr(Backend, name)).parameters) - 2 for name in _FAULTED}
 """How many things each operation takes besides the call."""
@@ -75,6 +88,8 @@ class FaultBackend(PassingBackend):
         state: what the rules counted; plain data, for the engine alone to change. Where processes
             share their counts, this is only what was known of them last.
         shared: what processes have in common, where the store offers it.
+        seen: the names that rules were shown, which stay known when the things are gone: of
+            `servers` and `networks` by id, and by the id of `interfaces` the id of the network.
     """
 
     engine: Engine | None = None
@@ -87,6 +102,7 @@ class FaultBackend(PassingBackend):
         self.at_once = inner.at_once  # what is waited for here are futures of the clock
         self.shared = inner.sharing
         self.state = {}
+        self.seen: dict[str, dict[str, str]] = {kind: {} for kind in NAMED_KINDS}
         self._worlds = 0
         self._stale = StaleReads(inner)
         self._store: Backend = inner
@@ -224,6 +240,18 @@ class FaultBackend(PassingBackend):
         facts.server_name = names.server
         facts.network = names.network
         facts.network_label = names.network_label
+        self._note("servers", call.server, names.server)
+        self._note("networks", names.network, names.network_label)
+        self._note("interfaces", call.interface, names.network)
+
+    def _note(self, kind: str, identifier: str | None, name: str | None) -> None:
+        """Keep a name that rules were shown."""
+        if identifier is None or name is None:
+            return
+        kept = self.seen[kind]
+        kept[identifier] = name
+        if len(kept) > _NAMES_KEPT:
+            forget_half(kept)
 
     # ── obeying ──
 

@@ -38,6 +38,11 @@ def ask(cloud: Cloud, path: str) -> None:
     requests.get(f"{cloud.url}{path}", headers={"X-Auth-Token": cloud.token}, timeout=10)
 
 
+def send(cloud: Cloud, method: str, path: str, body: Any = None) -> requests.Response:
+    headers = {"X-Auth-Token": cloud.token}
+    return requests.request(method, f"{cloud.url}{path}", json=body, headers=headers, timeout=10)
+
+
 @pytest.fixture
 def asked(vifsim: Cloud) -> Cloud:
     """A cloud that was asked three times: refused, limited to nothing, and passed."""
@@ -65,9 +70,9 @@ def test_each_rule_says_why_it_fired_or_not(
     assert [rule for rule, _ in verdicts] == [rule["name"] for rule in SCENARIO["rules"]]
     for rule, words in [
         ("creates", "no: match"),
-        ("of-web-2", "server is None, the rule asks for web-2"),
-        ("tomorrow", "no: window"),
-        ("the-second", "call number 1 of its count"),
+        ("of-web-2", "the call has no server, the rule asks for web-2"),
+        ("tomorrow", "s, the rule holds during tomorrow"),
+        ("the-second", "call number 1 of its count, the rule asks for nth 2"),
         ("rarely", "is not below 1e-06"),
         ("jitter", "fired            latency 1ms"),
         ("busy", "fired            status 503"),
@@ -100,6 +105,63 @@ def test_a_file_tells_the_same_as_the_running_cloud(
     main(["explain", *entry, "--journal", str(exported)])
 
     assert capsys.readouterr().out == live
+
+
+BY_NAME: dict[str, Any] = {
+    "version": 1,
+    "rules": [
+        {"name": "of-web-2", "match": {"server": "web-2"}, "status": 500},
+        {"name": "of-fish", "match": {"network": "fish"}, "status": 500},
+        {"name": "of-blue", "match": {"header": {"X-Team": "blue"}}, "status": 500},
+        {"name": "below", "match": {"path": "/v3/*"}, "status": 500},
+    ],
+}
+
+
+@pytest.mark.vifsim(scenario=BY_NAME)
+def test_a_rule_that_asks_for_another_name_is_told_by_name_from_wherever_one_looks(
+    vifsim: Cloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"/servers/{vifsim.server_id}/os-virtual-interfacesv2"
+    body = {"virtual_interface": {"network_id": vifsim.network_id}}
+    made = send(vifsim, "POST", path, body).json()["virtual_interfaces"][0]["id"]
+    send(vifsim, "DELETE", f"{path}/{made}")
+    send(vifsim, "DELETE", f"/servers/{vifsim.server_id}")
+    vifsim.journal.export(tmp_path / "journal.ndjson")
+
+    told: list[list[str]] = []
+    for entry in ("1", "2"):
+        main(["explain", entry, "--url", vifsim.url])
+        live = capsys.readouterr().out
+        main(["explain", entry, "--journal", str(tmp_path / "journal.ndjson")])
+        assert capsys.readouterr().out == live
+        assert [look.detail in live for look in vifsim.explain(int(entry))] == [True] * 4
+        told.append(live.splitlines())
+
+    server = f"server is web-1 ({vifsim.server_id}), the rule asks for web-2"
+    network = f"network is added_network ({vifsim.network_id}), the rule asks for fish"
+    header = "the call has no header X-Team, the rule asks for blue"
+    assert told[0] == [
+        f"of-web-2  no: match        {server}",
+        f"of-fish   no: match        {network}",
+        f"of-blue   no: match        {header}",
+        f"below     no: match        path is {path}, the rule asks for /v3/*",
+    ]
+    assert told[1][:3] == told[0][:3]
+
+
+@pytest.mark.vifsim(checks=[])
+def test_a_rule_that_came_after_the_call_knows_its_names(vifsim: Cloud) -> None:
+    ask(vifsim, f"/servers/{vifsim.server_id}")
+    vifsim.rule(match={"server": "web-1"}, status=500)
+    vifsim.rule(match={"server": "db-1"}, status=500)
+
+    details = [look.detail for look in vifsim.explain(1)]
+
+    assert details == [
+        "the rule came after the call",
+        f"server is web-1 ({vifsim.server_id}), the rule asks for db-1",
+    ]
 
 
 @with_rules

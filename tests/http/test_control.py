@@ -896,7 +896,7 @@ async def test_an_export_is_a_header_and_the_entries(control: ControlApi, api: A
     header, entry = (json.loads(line) for line in told.body.splitlines())
     assert header.keys() == {
         *("vifsim_journal", "seed", "scenario", "clock", "speed", "started", "dropped"),
-        *("world", "added"),
+        *("world", "added", "names"),
     }
     assert header["scenario"]["name"] == "outage"
     assert entry["told"]["status"] == 503

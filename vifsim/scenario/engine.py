@@ -18,7 +18,7 @@ import math
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from vifsim.draws import draw
 from vifsim.exchange import (
@@ -467,16 +467,29 @@ def _deed(rule: Rule) -> str:
     return f"{deed}, after the effect" if rule.at == "after_commit" else deed
 
 
+def _written(rule: Rule, *keys: str) -> str:
+    """Return what a rule says under some of its keys, as its scenario says it."""
+    told: list[str] = []
+    for key in keys:
+        value = rule.source.get(key)
+        if value is not None:
+            several = cast("list[object]", value) if isinstance(value, list) else [value]
+            told.append(f"{key} {', '.join(map(str, several))}")
+    return " and ".join(told)
+
+
 def _detail(rule: Rule, look: Look) -> str:
     number = look.number
-    count = f"call number {number} of its count"
+    asked = _written(rule, "first", "nth", "every", "after")
+    count = f"call number {number} of its count, the rule asks for {asked}"
     if look.bound is not None:
         count = f"call {number} of the {look.bound} that its window allows"
     texts = {
         None: f"fired: {_deed(rule)}",
-        "window": f"scenario time is {number} s, outside the rule's window",
+        "window": f"scenario time is {round(number or 0.0, 3):g} s, the rule holds "
+        + _written(rule, "during", "between"),
         "count": count,
-        "flap": "the square wave is up",
+        "flap": f"the square wave is up at scenario time {round(number or 0.0, 3):g} s",
         "chance": "the draw is not below the chance",
         "times": f"it has fired {number} times already",
         "not_reached": "an earlier rule decided",

@@ -146,8 +146,15 @@ class Check:
 
     def failure(self, facts: Facts) -> str:
         """Return what was found instead of what was asked for."""
-        found = " or ".join(text for text in self.texts(facts) if text) or None
-        return f"{self.name} is {found}, the rule asks for {', '.join(self.globs)}"
+        found = list(dict.fromkeys(text for text in self.texts(facts) if text))
+        asked = ", ".join(self.globs)
+        if not found:
+            return f"the call has no {self.name}, the rule asks for {asked}"
+        if self.name in _NAMED and len(found) > 1:
+            told = f"{found[1]} ({found[0]})"
+        else:
+            told = " or ".join(found)
+        return f"{self.name} is {told}, the rule asks for {asked}"
 
 
 def checks_of(match: Match) -> tuple[Check, ...]:
