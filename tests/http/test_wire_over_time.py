@@ -9,6 +9,8 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +20,7 @@ from vifsim.simulator import Simulator
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from tests.conftest import Connect
+    from tests.conftest import Connect, MakeCloud
 
 sleep = asyncio.sleep  # noqa: TID251 -- a client's own
 SERVER = "3ffd4f3e-8ed2-4d6c-9f0b-5d1a6a6f0a01"
@@ -155,6 +157,135 @@ async def test_a_spread_gives_each_call_a_time_of_its_own(wire: Any) -> None:
     assert len(set(waits)) > 5
 
 
+FORMS: list[tuple[Any, str | None]] = [
+    ("none", None),
+    ("30s", "30"),
+    ("1500ms", "2"),
+    ({"raw": "soon"}, "soon"),
+]
+
+
+@pytest.mark.parametrize("status", [503, 413, 429])
+@pytest.mark.parametrize(("asked", "expected"), FORMS, ids=str)
+async def test_each_form_of_retry_after_is_sent(
+    wire: Any, asked: Any, expected: str | None, status: int
+) -> None:
+    async with wire({"status": status, "retry_after": asked}) as cloud:
+        answer = await cloud.ask()
+
+    assert (answer.status, answer.headers.get("retry-after")) == (status, expected)
+
+
+async def test_a_date_to_come_back_at_is_counted_from_the_date_of_the_answer(wire: Any) -> None:
+    async with wire({"status": 503, "retry_after": {"date": "30s"}}) as cloud:
+        headers = (await cloud.ask()).headers
+
+    told, now = (parsedate_to_datetime(headers[name]) for name in ("retry-after", "date"))
+    assert (told - now).total_seconds() in {30, 31}
+
+
+async def test_the_live_profile_tells_a_date_where_time_is_real(
+    make_cloud: MakeCloud, connect: Connect
+) -> None:
+    limit = {"version": 1, "rules": [{"limit": "1/1h"}]}
+    cloud = await make_cloud(scenario=limit, world={"settings": {"profile": "live"}})
+
+    answers = [await Wire(cloud, connect).ask() for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [200, 413]
+    headers = answers[1].headers
+    told, now = (parsedate_to_datetime(headers[name]) for name in ("retry-after", "date"))
+    assert 3590 < (told - now).total_seconds() <= 3601
+
+
+@pytest.mark.parametrize(
+    ("when", "waits"),
+    [
+        ({"between": ["0s", "90s"]}, ["80", "70"]),
+        ({"during": "outage"}, ["110", "100"]),
+        ({"flap": {"up": "5s", "down": "40s"}}, ["35", "25"]),
+    ],
+    ids=str,
+)
+async def test_auto_is_the_time_until_the_rule_no_longer_holds(
+    wire: Any, when: dict[str, Any], waits: list[str]
+) -> None:
+    phases = [{"name": "outage", "from": "0s", "for": "2m"}]
+    told: list[str] = []
+
+    async with wire({**when, "status": 503, "retry_after": "auto"}, phases=phases) as cloud:
+        for _ in range(2):
+            await sleep(10)
+            told.append((await cloud.ask()).headers["retry-after"])
+
+    assert told == waits
+
+
+@pytest.mark.parametrize("status", [413, 429])
+async def test_a_refusal_that_names_a_time_has_the_same_moment_in_its_body(
+    wire: Any, status: int
+) -> None:
+    async with wire({"status": status, "retry_after": "1h"}) as cloud:
+        answer = await cloud.ask()
+
+    ((_, fault),) = json.loads(answer.body).items()
+    sent = parsedate_to_datetime(answer.headers["date"])
+    moment = datetime.fromisoformat(fault["retryAt"])
+    assert fault["code"] == status
+    assert (moment - sent).total_seconds() in {3600, 3601}
+
+
+@pytest.mark.parametrize(
+    ("limit", "status"), [("2/1m", 413), ({"rate": "2/1m", "status": 429}, 429)], ids=str
+)
+async def test_a_limit_counts_conflicts_too_and_its_window_opens_again(
+    wire: Any, limit: Any, status: int
+) -> None:
+    async with wire({"match": "create_*", "limit": limit}) as cloud:
+        told = [await cloud.ask("POST", VIFS, CREATE) for _ in range(3)]
+        await sleep(int(told[-1].headers["retry-after"]))
+        told.append(await cloud.ask("POST", VIFS, CREATE))
+
+    assert [answer.status for answer in told] == [200, 409, status, 409]
+    assert told[2].headers["retry-after"] == "60"
+
+
+@pytest.mark.parametrize(
+    ("latency", "least", "most"),
+    [
+        ({"uniform": ["2s", "3s"]}, 2.0, 3.0),
+        ({"lognormal": {"p50": "2s", "p99": "9s", "max": "10s"}}, 0.1, 10.0),
+        ({"pareto": {"min": "2s", "shape": 1.5, "max": "20s"}}, 2.0, 20.0),
+        ({"quantiles": {"p50": "2s", "p90": "4s", "p99": "8s"}}, 0.0, 16.0),
+    ],
+    ids=["uniform", "lognormal", "pareto", "quantiles"],
+)
+async def test_an_answer_is_as_late_as_was_drawn(
+    wire: Any, latency: Any, least: float, most: float
+) -> None:
+    async with wire({"latency": latency}, seed=7) as cloud:
+        late = [(await cloud.ask()).after for _ in range(20)]
+
+    journal = cloud.cloud.journal
+    drawn = [entry["decision"]["delay_before"] for entry in journal.documents(journal)]
+    assert late == pytest.approx(drawn, abs=0.01)
+    assert all(least <= delay <= most for delay in drawn)
+    assert len(set(drawn)) == 20
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"status": 503, "at": "after_commit"}, {"expire_token": True}, {"limit": "1/1m", "after": 1}],
+    ids=str,
+)
+async def test_each_kind_of_injected_answer_is_held(wire: Any, fault: dict[str, Any]) -> None:
+    async with wire(fault, hold="250ms") as cloud:
+        answers = [await cloud.ask() for _ in range(3)]
+
+    assert answers[-1].status != 200
+    assert answers[-1].after == pytest.approx(0.25, abs=0.001)
+
+
 async def test_injected_answers_are_held_and_the_clouds_own_are_not(wire: Any) -> None:
     async with wire({"first": 1, "status": 503}, hold="250ms") as cloud:
         injected, own = await cloud.ask(), await cloud.ask()
@@ -169,6 +300,34 @@ async def test_a_drip_keeps_its_pace(wire: Any) -> None:
 
     assert answer.status == 200
     assert answer.after == pytest.approx(len(answer.body) / 2, abs=1)
+
+
+async def test_each_byte_of_a_drip_comes_at_its_time(wire: Any, connect: Connect) -> None:
+    stamps: list[float] = []
+
+    async with wire({"drip": "2B/s"}) as cloud:
+        raw, clock = await connect(cloud.cloud), cloud.cloud.clock
+        began = clock.now()
+        await raw.send(
+            f"GET {VIFS} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: demo-token\r\n\r\n".encode()
+        )
+        await raw.head()
+        for _ in range(20):
+            await raw.exactly(1)
+            stamps.append(clock.now() - began)
+
+    assert stamps == pytest.approx([byte / 2 for byte in range(20)], abs=0.01)
+
+
+async def test_a_token_that_dies_after_the_commit_is_refused_from_the_next_call_on(
+    wire: Any,
+) -> None:
+    dying = {"match": "create_*", "first": 1, "expire_token": True, "at": "after_commit"}
+
+    async with wire(dying) as cloud:
+        told = [await cloud.ask("POST", VIFS, CREATE), await cloud.ask(), await cloud.ask()]
+
+    assert [answer.status for answer in told] == [200, 401, 401]
 
 
 async def test_a_dead_token_stays_dead_until_the_client_logs_in_again(wire: Any) -> None:
