@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from vifsim import Simulator
+from vifsim.clock import SimClock
 from vifsim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def test_what_did_not_happen_is_told_with_its_calls(vifsim: Cloud) -> None:
     create(vifsim)
     create(vifsim, "99999999-9999-4999-8999-999999999999")
 
-    with pytest.raises(AssertionError, match=r"took effect 1 times, expected 0(.|\n)*200"):
+    with pytest.raises(AssertionError, match=r"took effect 1 time, expected 0(.|\n)*200"):
         vifsim.effects.none("create_virtual_interface", network="added_network")
     with pytest.raises(AssertionError, match=r"took effect 0 times, expected 1(.|\n)*404"):
         vifsim.effects.exactly_once(
@@ -101,6 +102,31 @@ def test_an_effect_names_its_call_and_its_object(vifsim: Cloud) -> None:
 
     assert (effect.entry, effect.operation) == (1, "create_virtual_interface")
     assert (effect.kind, effect.object) == ("created", "virtual_interface")
+
+
+@pytest.mark.vifsim(clock="manual")
+def test_a_wait_that_only_the_client_felt_is_told_in_both_times(vifsim: Cloud) -> None:
+    create(vifsim)
+    vifsim.run(SimClock().pause(0.01))
+    create(vifsim)
+
+    calls = vifsim.journal.calls("create_virtual_interface")
+
+    with pytest.raises(AssertionError, match=r"came 0\.000 s .* clock \(0\.\d+ s in real time\)"):
+        calls.waited_at_least(1)
+
+
+def test_a_cloud_says_where_and_what_it_is(vifsim: Cloud) -> None:
+    url = vifsim.url
+
+    assert repr(vifsim) == f"<Cloud {url}, scenario none>"
+
+
+def test_nothing_is_said_to_be_nothing(vifsim: Cloud) -> None:
+    calls = vifsim.journal.calls("create_network")
+
+    with pytest.raises(AssertionError, match=r"0 calls, expected 1(.|\n)*these calls:\n  none"):
+        calls.exactly(1)
 
 
 NETWORK = {"label": "backend", "cidr": "10.9.0.0/24"}

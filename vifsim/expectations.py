@@ -10,12 +10,12 @@ from __future__ import annotations
 import itertools
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vifsim.errors import UsageError
 from vifsim.journal import in_order
 from vifsim.model import OPERATIONS
-from vifsim.records import SHOWN, Record, Records, status_of, table
+from vifsim.records import SHOWN, Record, Records, counted, status_of, table
 from vifsim.scenario.matching import fits
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vifsim.simulator import Simulator
 
 _ID = re.compile(r"[0-9a-fA-F-]{36}")
+_ALIKE = 0.001
+"""Seconds by which two clocks may differ for a reader not to be told."""
 
 
 class Calls(Records):
@@ -51,29 +53,34 @@ class Calls(Records):
         __tracebackhide__ = True
         found = [status_of(entry) for entry in self]
         if found != list(statuses):
-            self._fail(f"told {found}, expected {list(statuses)}")
+            self.fail(f"told {found}, expected {list(statuses)}")
         return self
 
     def exactly(self, number: int) -> Calls:
         """Expect so many calls."""
         __tracebackhide__ = True
         if len(self) != number:
-            self._fail(f"{len(self)} calls, expected {number}")
+            self.fail(f"{counted(len(self), 'call')}, expected {number}")
         return self
 
     def waited_at_least(self, seconds: float) -> Calls:
         """Expect at least so long between the end of each call and the next one's arrival."""
         __tracebackhide__ = True
         for before, after in itertools.pairwise(self):
-            waited = after["arrived"] - (before["end"] or before["arrived"])
+            waited = _between(before, after)
             if waited < seconds:
-                self._fail(
+                self.fail(
                     f"entry {after['seq']} came {waited:.3f} s after the end of entry "
-                    f"{before['seq']}, expected at least {seconds} s"
+                    f"{before['seq']}{_on_the_wall(before, after)}, expected at least {seconds} s"
                 )
         return self
 
-    def _fail(self, text: str) -> None:
+    def fail(self, text: str) -> NoReturn:
+        """Fail with these calls, those of the same operation, and the end of the journal.
+
+        Raises:
+            AssertionError: always.
+        """
         __tracebackhide__ = True
         parts = [f"{self._asked}: {text}", f"these calls:\n{table(self)}"]
         if self._others:
@@ -81,6 +88,19 @@ class Calls(Records):
             parts.append(f"calls of the same operation that differ:\n{last}")
         parts.append(f"end of the journal:\n{table(self._everything)}")
         raise AssertionError("\n\n".join(parts))
+
+
+def _between(before: Record, after: Record) -> float:
+    """Return the seconds from the end of a call, or its arrival, to the next one's arrival."""
+    return float(after["arrived"] - (before["end"] or before["arrived"]))
+
+
+def _on_the_wall(before: Record, after: Record) -> str:
+    """Return how long it was for the client, where that is something else: it has its own clock."""
+    real = _between(before["real"], after["real"])
+    if abs(real - _between(before, after)) < _ALIKE:
+        return ""
+    return f" on the simulator's clock ({real:.3f} s in real time)"
 
 
 class Effects(Records):
@@ -100,24 +120,24 @@ class Effects(Records):
         self, operation: str, *, server: str | None = None, network: str | None = None
     ) -> Effects:
         """Expect that exactly one such call took effect, whatever its client was told."""
+        __tracebackhide__ = True
         return self._expect(1, operation, server, network)
 
     def none(
         self, operation: str, *, server: str | None = None, network: str | None = None
     ) -> Effects:
         """Expect that no such call took effect."""
+        __tracebackhide__ = True
         return self._expect(0, operation, server, network)
 
     def _expect(
         self, number: int, operation: str, server: str | None, network: str | None
     ) -> Effects:
+        __tracebackhide__ = True
         calls = self._calls(operation, server=server, network=network)
         happened = sum(len(entry["effects"]) for entry in calls)
         if happened != number:
-            raise AssertionError(
-                f"{operation} took effect {happened} times, expected {number}\n\n"
-                f"these calls:\n{table(calls)}"
-            )
+            calls.fail(f"took effect {counted(happened, 'time')}, expected {number}")
         return self
 
 
@@ -143,22 +163,20 @@ class JournalView(Records):
             UsageError: no operation, server or network is called that, so that `none` could not
                 but hold; what a call has made has its name from then on, even when it is gone.
         """
+        __tracebackhide__ = True
         if not any(fits(known, (operation,)) for known in OPERATIONS):
             near = get_close_matches(operation, OPERATIONS, n=1)
             hint = f"did you mean {near[0]}?" if near else "docs/api.md lists them"
             raise UsageError(f"there is no operation {operation} ({hint})")
         asked = {"server": server, "network": network, "tenant": tenant}
-        wanted = {
-            "server": self._ids("server", server, self._simulator.servers) if server else None,
-            "network": self._ids("network", network, self._simulator.networks) if network else None,
-            "tenant": {tenant} if tenant else None,
-        }
+        names = {kind: self._names(kind) for kind, name in asked.items() if name}
+        wanted = {kind: names[kind].of(name) for kind, name in asked.items() if name}
         same = [entry for entry in self if fits(entry["operation"], (operation,))]
         differing = {
             entry["seq"]: [
-                f"{key} {entry[key]}"
-                for key, ids in wanted.items()
-                if ids and ids.isdisjoint(_about(entry, key))
+                f"{kind} {names[kind].name(entry[kind])}"
+                for kind, ids in wanted.items()
+                if ids.isdisjoint(_about(entry, kind))
             ]
             for entry in same
         }
@@ -170,26 +188,17 @@ class JournalView(Records):
             [f"{seq:5}  {', '.join(facts)}" for seq, facts in differing.items() if facts],
         )
 
-    def _ids(self, kind: str, name: str, known: Mapping[str, str]) -> set[str]:
-        """Return the ids that a name has had so far, and the names that an id has had.
-
-        Raises:
-            UsageError: it is neither.
-        """
-        made: dict[str, set[str]] = {}
+    def _names(self, kind: str) -> _Names:
+        """Return what the things of a kind have been called so far."""
+        if kind == "tenant":
+            return _Names(kind, {entry["tenant"]: entry["tenant"] for entry in self})
+        simulator = self._simulator
+        names = _Names(kind, simulator.servers if kind == "server" else simulator.networks)
         for entry in self:
             for effect in entry["effects"]:
                 if effect["object"] == kind:
-                    made.setdefault(effect["name"], set()).add(effect["id"])
-        names = {**{label: {key} for label, key in known.items()}, **made}
-        found = {known[name]} if name in known else set[str]()
-        found |= made.get(name, set())
-        if found or _ID.fullmatch(name):
-            found.add(name)
-            return found.union(label for label, keys in names.items() if keys & found)
-        near = get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
-        raise UsageError(f"there is no {kind} {name} ({hint})")
+                    names.add(effect["name"], effect["id"])
+        return names
 
     def gaps(self) -> list[Record]:
         """Return the entries whose client was told something else than what happened."""
@@ -206,6 +215,44 @@ class JournalView(Records):
         header = self._simulator.export_header()
         lines: list[str] = self._run(lambda: list(self._simulator.journal.lines(header)))
         FilePath(path).write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+class _Names:
+    """What the things of a kind have been called: one name may have been that of several.
+
+    Args:
+        kind: server or network, or tenant, whose name is its id.
+        known: ids by name.
+    """
+
+    def __init__(self, kind: str, known: Mapping[str, str]) -> None:
+        self._kind = kind
+        self._ids = {name: {key} for name, key in known.items()}
+
+    def add(self, name: str, key: str) -> None:
+        """Learn a name."""
+        self._ids.setdefault(name, set()).add(key)
+
+    def of(self, name: str) -> set[str]:
+        """Return the ids that a name has had, and the names that an id has had, itself included.
+
+        Raises:
+            UsageError: it is neither.
+        """
+        __tracebackhide__ = True
+        if name not in self._ids and not self._may_be_id(name):
+            near = get_close_matches(name, self._ids, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(self._ids)}"
+            raise UsageError(f"there is no {self._kind} {name} ({hint})")
+        found = {name} | self._ids.get(name, set())
+        return found.union(other for other, keys in self._ids.items() if keys & found)
+
+    def _may_be_id(self, name: str) -> bool:
+        return self._kind == "tenant" or _ID.fullmatch(name) is not None
+
+    def name(self, key: str | None) -> str | None:
+        """Return a name of an id, or the id itself."""
+        return next((name for name, keys in self._ids.items() if key in keys), key)
 
 
 def _about(entry: Record, kind: str) -> set[str]:
@@ -257,6 +304,7 @@ class Invariants:
         answer was lost took effect and is still there, and before its client looked, another
         create on that server took effect too.
         """
+        __tracebackhide__ = True
         left = {interface["id"] for interface in self._interfaces}
         unknown: dict[str, list[tuple[int, str]]] = {}
         twice: list[str] = []
@@ -275,6 +323,7 @@ class Invariants:
 
     def no_leaks(self) -> Invariants:
         """Expect that every interface that a client created is gone again."""
+        __tracebackhide__ = True
         left = {interface["id"] for interface in self._interfaces}
         leaked = [(entry["seq"], made) for entry in self._journal for made in _made(entry, left)]
         if leaked:
@@ -284,6 +333,7 @@ class Invariants:
 
     def told_is_true(self) -> Invariants:
         """Expect that every client was told what happened."""
+        __tracebackhide__ = True
         gaps = self._journal.gaps()
         if gaps:
             raise AssertionError(f"told something else than what happened:\n{table(gaps)}")

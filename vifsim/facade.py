@@ -12,7 +12,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vifsim.errors import UsageError
+from vifsim.errors import ControlFault, UsageError
 from vifsim.expectations import Effects, Invariants, JournalView
 from vifsim.records import Record, interfaces_in
 
@@ -134,16 +134,25 @@ class Cloud:
         self.clock = CloudClock(self)
         self.state = State(self)
 
+    def __repr__(self) -> str:
+        simulator = self.simulator
+        where = simulator.known_url or "without a port"
+        return f"<Cloud {where}, scenario {simulator.scenario.name}>"
+
     def run(self, action: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the simulator's loop and return what it returns.
 
         Raises:
             UsageError: the cloud has ended; only what `call` asks for can be had.
         """
+        __tracebackhide__ = True
         if self._loop.is_closed():
             action.close()
             raise UsageError("the cloud has ended: ask for this before (its journal is still here)")
-        return asyncio.run_coroutine_threadsafe(action, self._loop).result()
+        try:
+            return asyncio.run_coroutine_threadsafe(action, self._loop).result()
+        except (UsageError, ControlFault) as exc:  # a mistake in the test, which is where to look
+            raise exc.with_traceback(None) from exc.__cause__
 
     def call(self, action: Callable[[], T]) -> T:
         """Call a function on the simulator's loop and return what it returns.
@@ -204,22 +213,27 @@ class Cloud:
 
     def load(self, scenario: ScenarioArgument) -> None:
         """Let another scenario hold; see `Simulator.load`."""
+        __tracebackhide__ = True
         self.run(self.simulator.load(scenario))
 
     def reset(self) -> None:
         """Begin again; see `Simulator.reset`."""
+        __tracebackhide__ = True
         self.run(self.simulator.reset())
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything but the journal."""
+        __tracebackhide__ = True
         return self.run(self.simulator.snapshot())
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Become what a snapshot says; see `Simulator.restore`."""
+        __tracebackhide__ = True
         self.run(self.simulator.restore(snapshot))
 
     def amend(self, change: str, **values: Any) -> None:
         """Change the cloud by hand; see `Simulator.amend`."""
+        __tracebackhide__ = True
         self.run(self.simulator.amend(change, **values))
 
     def rule(self, **keys: Any) -> AddedRule:
@@ -228,6 +242,7 @@ class Cloud:
         Raises:
             UsageError: it is not sound.
         """
+        __tracebackhide__ = True
         made = self.run(self.simulator.make_rule(keys, numbers_are_seconds=True))
         return AddedRule(self.simulator, made.id, self.call)
 

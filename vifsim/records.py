@@ -79,6 +79,8 @@ def status_of(entry: Mapping[str, Any]) -> int | None:
 
 def table(entries: Sequence[Mapping[str, Any]]) -> str:
     """Return the last entries as a table, a line each."""
+    if not entries:
+        return "  none"
     lines = ["  seq  operation                  status  committed  fault"]
     for entry in list(entries)[-SHOWN:]:
         decision = entry["decision"]
@@ -105,6 +107,11 @@ def interfaces_in(
     ]
 
 
+def counted(number: int, what: str) -> str:
+    """Return how many of something there are, in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 class Scorecard(Record):
     """How well the clients of a cloud coped: the document, whose keys are attributes too."""
 
@@ -117,14 +124,15 @@ class Scorecard(Record):
             AssertionError: one did not; with its verdict, reason and evidence.
             UsageError: there is no such rule.
         """
+        __tracebackhide__ = True
         known = self["rules"]
         names = {known[name]["code"]: name for name in known}
         for asked in rules:
             name = names.get(asked, asked)
             if name not in known:
                 near = get_close_matches(name, known, n=1)
-                hint = f" (did you mean {near[0]}?)" if near else ""
-                raise UsageError(f"the scorecard has no rule {asked}{hint}")
+                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+                raise UsageError(f"the scorecard has no rule {asked} ({hint})")
             if known[name]["verdict"] != "pass":
                 raise AssertionError(_shortfall(name, known[name]))
         return self

@@ -35,7 +35,7 @@ UNKNOWN = """
         get(vifsim, "/severs")
 """
 MISTAKES = {
-    "rules_fired": (UNUSED, "never fired: 1 calls stopped at match"),
+    "rules_fired": (UNUSED, "never fired: 1 call stopped at match"),
     "known_paths": (UNKNOWN, "asked for what the cloud does not have: GET /severs"),
     "nothing_in_flight": (HANG, "has no answer yet: GET /os-networksv2"),
 }
@@ -70,14 +70,6 @@ def test_each_check_can_be_left_out(run_suite: RunSuite, check: str) -> None:
     )
 
     assert run.exit_code == 0, run.output
-
-
-def test_an_unknown_check_is_told(run_suite: RunSuite) -> None:
-    run = run_suite(
-        f"{GET}\n    @pytest.mark.vifsim(checks=['all'])\n    def test_one(vifsim): pass\n"
-    )
-
-    assert "no check all: there are rules_fired, known_paths" in run.output
 
 
 def test_a_client_that_goes_on_is_laid_to_its_own_test(run_suite: RunSuite) -> None:
@@ -163,7 +155,7 @@ def test_a_failing_test_ends_with_what_happened(run_suite: RunSuite, tmp_path: P
         "never fired: 3 calls stopped at match",
         "create_network",
         "+ network  x  10.0.0.0/24  (entry 2)",
-        "again: pytest test_suite.py::test_one --vifsim-seed 7",
+        "kept: kept/test_suite.py_test_one\nagain: pytest test_suite.py::test_one --vifsim-seed 7",
     ):
         assert told in run.output
     (folder,) = (tmp_path / "kept").iterdir()
@@ -262,21 +254,59 @@ def test_what_is_wrong_in_a_test_that_failed_is_not_told_twice(run_suite: RunSui
     )
 
     assert (run.number("failed"), run.number("error")) == (1, 0), run.output
-    assert "never fired: 1 calls stopped at match" in run.output
+    assert "never fired: 1 call stopped at match" in run.output
+
+
+WRONG = {
+    "scenario='lost-creat'": "vifsim: there is no scenario lost-creat (did you mean lost-create?)",
+    "clock='manaul'": "vifsim: clock mode 'manaul' is none of real, scaled, manual",
+    "seed='x'": "vifsim: seed 'x' is not a whole number, 0 or more",
+    "checks=['all']": "no check all: there are rules_fired, known_paths",
+    "sped=2": "the marker vifsim takes scenario, seed, backend, clock, speed, checks by name",
+}
 
 
 def test_a_wrong_setting_is_one_line(run_suite: RunSuite) -> None:
+    tests = [
+        f"    @pytest.mark.vifsim({wrong})\n    def test_{number}(vifsim): pass\n"
+        for number, wrong in enumerate(WRONG)
+    ]
+
+    run = run_suite("    import pytest\n" + "".join(tests), "-p", "no:randomly")
+
+    assert run.number("error") == len(WRONG), run.output
+    for told in WRONG.values():
+        assert f"_\n{told}" in run.output
+    assert "During handling" not in run.output
+
+
+def test_a_mistake_in_a_test_is_shown_where_it_is(run_suite: RunSuite) -> None:
     run = run_suite(
         """
-    import pytest
+    def test_one(vifsim):
+        vifsim.rule(match="list_networks", fist=1, status=503)
 
-    @pytest.mark.vifsim(scenario="flaky-creat")
-    def test_one(vifsim): pass
-    """
+    def test_two(make_vifsim):
+        make_vifsim(scenario="flaky-creat")
+
+    def test_three(vifsim):
+        vifsim.journal.calls("list_network")
+
+    def test_four(vifsim):
+        vifsim.amend("set_status", server="web-9", status="ERROR")
+    """,
     )
 
-    assert "vifsim: there is no scenario flaky-creat (did you mean flaky-create?)" in run.output
-    assert "raise UsageError" not in run.output
+    assert run.number("failed") == 4, run.output
+    for told in (
+        "rule: fist: unknown key fist (did you mean first?)",
+        "there is no scenario flaky-creat (did you mean flaky-create?)",
+        "there is no operation list_network (did you mean list_networks?)",
+        "no server 'web-9'",
+    ):
+        assert told in run.output
+    assert "site-packages/vifsim" not in run.output
+    assert "vifsim/facade.py" not in run.output
 
 
 def test_an_expectation_tells_the_calls_that_differ(run_suite: RunSuite) -> None:
@@ -293,5 +323,5 @@ def test_an_expectation_tells_the_calls_that_differ(run_suite: RunSuite) -> None
     )
 
     assert "calls of the same operation that differ:" in run.output
-    assert "1  server 3ffd4f3e-8ed2-4d6c-9f0b-5d1a6a6f0a02" in run.output
+    assert "1  server web-2" in run.output
     assert "there is no server web-x (did you mean web-" in run.output

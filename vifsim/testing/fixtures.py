@@ -58,12 +58,12 @@ class Order:
         """Return what marker, settings, fixtures and command line say together, in that order."""
         item: pytest.Item = request.node
         found = {key: value for key, value in around.items() if value is not None}
+        if "seed" in found:
+            found["seed"] = _seed(found["seed"])
         found |= settings
         found |= _marker(item)
-        checks = found.pop("checks", None)
-        if isinstance(found.get("seed"), str):
-            found["seed"] = _seed(found["seed"])
-        return cls(item=item, settings=found, checks=_checks(checks))
+        checks = _checks(found.pop("checks", None))
+        return cls(item=item, settings=found, checks=checks)
 
     @contextmanager
     def cloud(self) -> Generator[Cloud, None, None]:
@@ -85,8 +85,13 @@ class Order:
         with ExitStack() as clouds:
 
             def make(**more: Any) -> Cloud:
+                __tracebackhide__ = True
                 settings: dict[str, Any] = {**self.settings, **more, "self_stepping": True}
-                return clouds.enter_context(self._run(Simulator(**settings)))
+                try:
+                    simulator = Simulator(**settings)
+                except UsageError as exc:  # a mistake in the test, which is where to look
+                    raise exc.with_traceback(None) from exc.__cause__
+                return clouds.enter_context(self._run(simulator))
 
             yield make
 
@@ -142,7 +147,8 @@ def _made(settings: dict[str, Any]) -> Simulator:
     try:
         return Simulator(**settings)
     except UsageError as exc:
-        pytest.fail(f"vifsim: {exc}", pytrace=False)
+        wrong = exc
+    pytest.fail(f"vifsim: {wrong}", pytrace=False)
 
 
 def _marker(item: pytest.Item) -> dict[str, Any]:
@@ -160,8 +166,8 @@ def _marker(item: pytest.Item) -> dict[str, Any]:
 
 
 def _seed(text: str) -> int:
-    if not text.isdigit():
-        raise UsageError(f"--vifsim-seed {text} is not a whole number, 0 or more")
+    if not text.isdecimal():
+        pytest.fail(f"--vifsim-seed {text} is not a whole number, 0 or more", pytrace=False)
     return int(text)
 
 
@@ -170,7 +176,7 @@ def _checks(names: Sequence[str] | None) -> frozenset[str]:
         return frozenset(CHECKS)
     unknown = [name for name in names if name not in CHECKS]
     if unknown:
-        raise UsageError(f"no check {unknown[0]}: there are {', '.join(CHECKS)}")
+        pytest.fail(f"no check {unknown[0]}: there are {', '.join(CHECKS)}", pytrace=False)
     return frozenset(names)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vifsim.difference import Beginning, differences, picture_of
 from vifsim.errors import UsageError, VifsimError
 from vifsim.http.har import har_document
-from vifsim.records import SHOWN, table
+from vifsim.records import SHOWN, counted, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -82,8 +82,8 @@ def tell(item: pytest.Item, report: pytest.TestReport, several: Sequence[Watched
     for number, watched in enumerate(several, 1):
         evidence: dict[str, Any] = watched.ask(partial(_evidence, watched.simulator))
         evidence["changes"] = watched.changes(evidence["entries"])
+        evidence["kept"] = _keep(item, number, evidence)
         report.sections.append((f"vifsim {evidence['url']}", _story(evidence, item)))
-        _keep(item, number, evidence)
 
 
 def _evidence(simulator: Simulator) -> dict[str, Any]:
@@ -105,22 +105,25 @@ def stops(stopped_at: Mapping[str, int]) -> str:
     """Return why a rule never fired: at which of its keys how many calls stopped."""
     if not stopped_at:
         return "no call came while it was there"
-    return ", ".join(f"{number} calls stopped at {name}" for name, number in stopped_at.items())
+    each = [f"{counted(number, 'call')} stopped at {name}" for name, number in stopped_at.items()]
+    return ", ".join(each)
 
 
 def _story(evidence: Mapping[str, Any], item: pytest.Item) -> str:
     scenario = evidence["scenario"]
-    calls = f"{len(evidence['entries'])} calls, {evidence['decided']} decided by rules"
+    entries = evidence["entries"]
+    calls = f"{counted(len(entries), 'call')}, {evidence['decided']} decided by rules"
     lines = [f"seed {evidence['seed']}, scenario {scenario.name}, {calls}"]
     lines += [
         f"rule {rule['rule']} never fired: {stops(rule['stopped_at'])}"
         for rule in evidence["never_fired"]
     ]
-    if evidence["entries"]:
-        lines += ["", f"the last {SHOWN} calls:", table(evidence["entries"])]
+    if entries:
+        heading = f"the last {SHOWN} calls:" if len(entries) > SHOWN else "calls:"
+        lines += ["", heading, table(entries)]
     lines += ["", *_what_changed(evidence)]
     again = f"pytest {shlex.quote(item.nodeid)} --vifsim-seed {evidence['seed']}"
-    lines += ["", f"again: {again}"]
+    lines += ["", *evidence["kept"], f"again: {again}"]
     return "\n".join(lines)
 
 
@@ -144,11 +147,15 @@ def _effects(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     ][-SHOWN:]
 
 
-def _keep(item: pytest.Item, number: int, evidence: Mapping[str, Any]) -> None:
-    """Write journal, archive and scenario of a failing test into the folder that was asked for."""
+def _keep(item: pytest.Item, number: int, evidence: Mapping[str, Any]) -> list[str]:
+    """Write journal, archive and scenario of a failing test into the folder that was asked for.
+
+    Returns:
+        A line that says where they are, if anywhere.
+    """
     folder: str | None = item.config.getoption("--vifsim-artifacts")
     if folder is None:
-        return
+        return []
     name = re.sub(r"[^\w.-]+", "_", item.nodeid) + ("" if number == 1 else f"-{number}")
     place = Path(folder) / name
     place.mkdir(parents=True, exist_ok=True)
@@ -156,3 +163,4 @@ def _keep(item: pytest.Item, number: int, evidence: Mapping[str, Any]) -> None:
     (place / "journal.ndjson").write_text(journal, "utf-8")
     (place / "journal.har").write_text(json.dumps(evidence["har"], indent=1), "utf-8")
     (place / "scenario.yaml").write_text(evidence["scenario"].text or "version: 1\n", "utf-8")
+    return [f"kept: {place}"]
