@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -426,6 +425,8 @@ def find(url: str) -> type[Backend]:
         return load(own[scheme])
     known = installed()
     if not colon or scheme not in known:
+        from difflib import get_close_matches  # noqa: PLC0415 -- for a mistake only
+
         near = get_close_matches(scheme, known, n=1)
         hint = f"did you mean {near[0]}:?" if near else f"known: {', '.join(known)}"
         raise UsageError(f"no backend for {url!r} ({hint})")

@@ -18,7 +18,6 @@ from vifsim.alongside import OpenJournal, OpenState, at_once
 from vifsim.arguments import checked_mode, checked_seed, make_clock, read_scenario, seconds
 from vifsim.backend import Change
 from vifsim.clock import LONGEST_OFFSET
-from vifsim.difference import Beginning
 from vifsim.errors import ControlFault, UsageError
 from vifsim.expectations import Effects, Invariants
 from vifsim.facade import AddedRule
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from vifsim.backend import Backend
     from vifsim.clock import Mode, SimClock
     from vifsim.connector import MemoryConnector
+    from vifsim.difference import Beginning
     from vifsim.documents import Documents
     from vifsim.exchange import Decision
     from vifsim.facade import Cloud
@@ -517,6 +517,8 @@ class Simulator:
 
     def beginning(self) -> Beginning:
         """Return, just after a start or `begin`, how this cloud begins, to be looked at later."""
+        from vifsim.difference import Beginning  # noqa: PLC0415 -- only tests look
+
         return Beginning.of(self.backend, self._worlds.present)
 
     async def state_document(self) -> Mapping[str, Any]:

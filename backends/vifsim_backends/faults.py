@@ -32,7 +32,6 @@ from vifsim.exchange import (
     forget_half,
 )
 from vifsim.model import OPERATIONS
-from vifsim.sharing import Outdated, Question
 from vifsim_backends.passing import PassingBackend
 from vifsim_backends.stale import StaleReads
 
@@ -208,6 +207,8 @@ class FaultBackend(PassingBackend):
 
     async def _decide_together(self, shared: Sharing, facts: Facts, looks: list[Look]) -> Decision:
         """Return what the rules say that hold for all processes, by the counts of all."""
+        from vifsim.sharing import Outdated, Question  # noqa: PLC0415 -- only where processes share
+
         facts.key = call_key(facts.call)
         while self.engine is not None:
             engine = self.engine
