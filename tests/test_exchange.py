@@ -68,6 +68,7 @@ def test_keys_are_forgotten_where_calls_are_counted_in_one_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("vifsim.exchange.MOST_KEYS", 2)
+    monkeypatch.setattr("vifsim.exchange._FORGOTTEN_AT_ONCE", 1)
     arrivals = Arrivals()
     count = arrivals.counting()
 

@@ -29,7 +29,7 @@ from vifsim.exchange import (
     WireHang,
     WireReset,
     call_key,
-    forget_half,
+    forget_oldest,
 )
 from vifsim.model import OPERATIONS
 from vifsim_backends.passing import PassingBackend
@@ -252,7 +252,7 @@ class FaultBackend(PassingBackend):
         kept = self.seen[kind]
         kept[identifier] = name
         if len(kept) > _NAMES_KEPT:
-            forget_half(kept)
+            forget_oldest(kept)
 
     # ── obeying ──
 
