@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from vifsim.scenario.rule import Capacity, ExpireToken, Limit, Reset, Stale, Status
 from vifsim.scenario.schema import load_named, load_text, load_world, shipped_names
 
+HERE = Path(__file__).parent
 SHIPPED = (
     "brownout",
     "documented-limits",
@@ -41,6 +44,15 @@ def test_a_shipped_scenario_loads_under_its_own_name_and_describes_itself(name: 
 @pytest.mark.parametrize("name", shipped_names())
 def test_every_rule_of_a_shipped_scenario_has_a_name_to_be_told_by(name: str) -> None:
     assert all("name" in rule.source for rule in load_named(name).rules)
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_a_shipped_scenario_is_met_by_a_client_in_a_test_and_drawn_on_a_page(name: str) -> None:
+    test = HERE / f"test_{name.replace('-', '_')}.py"
+    page = HERE.parents[1] / "docs" / "scenarios" / f"{name}.md"
+
+    assert "async def test_" in test.read_text("utf-8")
+    assert f"`vifsim scenarios plan {name}` draws:" in page.read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", shipped_names())

@@ -174,7 +174,7 @@ def _rows(
         for server in world.servers:
             if server.status == "BUILD":
                 span = (0.0, world.settings.build_time)
-                yield Row(name=server.name, text="is built", kind="phase", spans=(span,))
+                yield Row(name=server.name, text="is being built", kind="phase", spans=(span,))
     for rule in rules:
         yield Row(
             name=rule.id,
