@@ -31,7 +31,7 @@ _TENANT = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _OTHER_VERSIONS = re.compile(r"v1\.0|v1\.1|v2\.1|v3(\.\d+)?")
 _REMEMBERED = 4096
 _LONGEST_REMEMBERED = 256
-_LOWER = frozenset({"server_id", "network_id", "interface_id"})
+_IDS = frozenset({"server_id", "network_id", "interface_id"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,13 +275,15 @@ class _Node:
     literal: dict[str, _Node] = field(default_factory=dict[str, "_Node"])
     parameter: _Node | None = None
     name: str = ""
+    is_id: bool = False
     routes: dict[str, Route] = field(default_factory=dict[str, Route])
 
     def child(self, segment: str) -> _Node:
         if not segment.startswith("{"):
             return self.literal.setdefault(segment, _Node())
         if self.parameter is None:
-            self.parameter = _Node(name=segment.strip("{}"))
+            name = segment.strip("{}")
+            self.parameter = _Node(name=name, is_id=name in _IDS)
         return self.parameter
 
 
@@ -344,10 +346,11 @@ class Router:
     def _search(self, method: str, raw_path: str) -> Found:
         segments, wants_xml = _split(raw_path)
         tenant = None
-        if len(segments) > 2 and segments[0] == "v2" and _TENANT.fullmatch(segments[1]):
+        first = segments[0] if segments else ""
+        if first == "v2" and len(segments) > 2 and _TENANT.fullmatch(segments[1]):
             tenant = segments[1]
             segments = segments[2:]
-        elif segments and _OTHER_VERSIONS.fullmatch(segments[0]):
+        elif first.startswith("v") and _OTHER_VERSIONS.fullmatch(first):
             return _choices(method, segments, wants_xml=wants_xml)
         found = self._walk(method, segments)
         found.tenant = tenant
@@ -365,7 +368,7 @@ class Router:
                 child = node.parameter if segment else None
                 if child is None:
                     return _missing(segments)
-                params[child.name] = segment.lower() if child.name in _LOWER else segment
+                params[child.name] = segment.lower() if child.is_id else segment
             node = child
         route = node.routes.get("GET" if method == "HEAD" else method)
         path = "/" + "/".join(segments)
@@ -392,6 +395,8 @@ def _split(raw_path: str) -> tuple[list[str], bool]:
     if "%" in raw_path:
         segments = [unquote(segment) for segment in segments]
     last = segments[-1]
+    if "." not in last:
+        return segments, False
     if last.endswith(".json") and len(last) > 5:
         segments[-1] = last[:-5]
     elif last.endswith(".xml") and len(last) > 4:

@@ -255,7 +255,7 @@ class StampedConnection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Stamp the requests that these bytes complete the headers of."""
-        arrived = self._common.clock.now()
+        arrived = self._common.clock.now() if data else None  # none: its parser is to go on
         before = self._request_count
         waiter, self._waiter = self._waiter, None  # whom aiohttp would wake with any request
         super().data_received(data)
@@ -263,6 +263,8 @@ class StampedConnection(RequestHandler):
         count = self._request_count - before
         if not count:
             return
+        if arrived is None:
+            arrived = self._common.clock.now()
         idle = waiter is not None and not waiter.done()
         if idle and count == 1 and self._is_everyday():
             self._aside, self._waiter = waiter, None
