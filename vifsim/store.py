@@ -1,15 +1,16 @@
 """A backend made of rows: what a store must say to become one.
 
-A store gives `operations.Rows` and the two ways to run an operation on them; everything else that a
+A store gives `Rows` and the two ways to run an operation on them; everything else that a
 `Backend` must do stands here. A backend for another engine is a subclass of `StoreBackend`.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from vifsim import amending, operations, snapshots
+from vifsim import amending, operations, seeding, snapshots
 from vifsim.backend import Backend
 from vifsim.draws import token_digest
 from vifsim.model import Identity
@@ -31,16 +32,19 @@ if TYPE_CHECKING:
         ServerId,
         ServerQuery,
         ServerView,
+        Settings,
         Tenant,
         Token,
         User,
         VirtualInterface,
+        World,
     )
     from vifsim.rows import Contents, Rows
 
     P = ParamSpec("P")
     T = TypeVar("T")
     Operation = Callable[Concatenate[Rows, P], Awaitable[T]]
+    Fill = Callable[[Rows], Awaitable[None]]
 
 
 class TokenTable:
@@ -118,7 +122,7 @@ class StoreBackend(Backend):
 
     A subclass says how operations run: `_read` and `_write` await `operation(rows, *args)` once,
     atomically for `_write`, and `_write` returns after the commit, with the noted effects in the
-    call's outcome.
+    call's outcome; and how all rows are replaced at once (`_replace`).
     """
 
     @abstractmethod
@@ -128,6 +132,17 @@ class StoreBackend(Backend):
     @abstractmethod
     async def _write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run an operation and commit what it wrote."""
+
+    @abstractmethod
+    async def _replace(self, settings: Settings, seed: int, fill: Fill) -> None:
+        """Empty the rows, give them settings and a seed, and fill them: all of it, or nothing."""
+
+    async def reset(self, world: World) -> None:
+        await self._replace(world.settings, world.seed, partial(seeding.populate, world=world))
+
+    async def restore(self, snapshot: Snapshot) -> None:
+        contents, settings, seed = snapshots.contents_of(snapshot)
+        await self._replace(settings, seed, partial(seeding.refill, contents=contents))
 
     async def amend(self, change: Change) -> None:
         await self._write(amending.amend, change)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vifsim import seeding, snapshots
+from vifsim import snapshots
 from vifsim.errors import ControlFault, UsageError
 from vifsim.store import StoreBackend, TokenTable
 from vifsim_backends.memory_rows import MemoryRows
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import ParamSpec
 
-    from vifsim.backend import Snapshot
     from vifsim.clock import Clock
     from vifsim.model import Identity, Settings, World
-    from vifsim.store import Operation
+    from vifsim.store import Fill, Operation
     from vifsim_backends.memory_rows import Step
 
     P = ParamSpec("P")
@@ -70,8 +69,7 @@ class MemoryBackend(StoreBackend):
         if self._goes_back_to(world):
             return
         if not self._copies(world):
-            self._empty(world.settings, world.seed)
-            await seeding.populate(self._rows, world)
+            await super().reset(world)
             self._prepare(world)
         self._base = world, self._rows.start_log()
 
@@ -110,11 +108,6 @@ class MemoryBackend(StoreBackend):
         self._base = world, self._rows.start_log()
         return True
 
-    def _empty(self, settings: Settings, seed: int) -> None:
-        self._tokens = TokenTable()
-        self._rows = MemoryRows(settings, seed, self.clock, self._tokens, self._way)
-        self._base = None
-
     async def configure(self, settings: Settings) -> None:
         self._rows.configure(settings)
 
@@ -131,17 +124,12 @@ class MemoryBackend(StoreBackend):
         self._rows.go_back(now)
         return snapshots.state_document(contents, settings, self.clock.epoch())
 
-    async def restore(self, snapshot: Snapshot) -> None:
-        contents, settings, seed = snapshots.contents_of(snapshot)
-        before = self._rows, self._tokens
-        self._empty(settings, seed)
-        try:
-            await seeding.refill(self._rows, contents)
-        except Exception:
-            self._rows, self._tokens = before
-            raise
-        finally:
-            self._rows.start_log()
+    async def _replace(self, settings: Settings, seed: int, fill: Fill) -> None:
+        tokens = TokenTable()
+        rows = MemoryRows(settings, seed, self.clock, tokens, self._way)
+        await fill(rows)
+        self._rows, self._tokens, self._base = rows, tokens, None
+        rows.start_log()
 
     async def identify(self, token: str) -> Identity | None:
         return self._tokens.identify(token, self.clock.epoch())

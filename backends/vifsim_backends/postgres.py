@@ -13,12 +13,11 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
-from vifsim import operations, seeding, snapshots
+from vifsim import operations, seeding
 from vifsim.draws import token_digest
 from vifsim.errors import ApiFault, BackendError, ServiceUnavailable
 from vifsim.model import Identity, Settings
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from typing import ParamSpec
 
-    from vifsim.backend import Names, Snapshot
+    from vifsim.backend import Names
     from vifsim.clock import Clock
     from vifsim.exchange import Call
     from vifsim.model import (
@@ -60,7 +59,7 @@ if TYPE_CHECKING:
         World,
     )
     from vifsim.rows import Rows
-    from vifsim.store import Operation
+    from vifsim.store import Fill, Operation
     from vifsim_backends.postgres_locks import Connection
 
     P = ParamSpec("P")
@@ -322,16 +321,7 @@ class PostgresBackend(StoreBackend):
 
     # ── the whole ──
 
-    async def reset(self, world: World) -> None:
-        await self._replace(world.settings, world.seed, partial(seeding.populate, world=world))
-
-    async def restore(self, snapshot: Snapshot) -> None:
-        contents, settings, seed = snapshots.contents_of(snapshot)
-        await self._replace(settings, seed, partial(seeding.refill, contents=contents))
-
-    async def _replace(
-        self, settings: Settings, seed: int, fill: Callable[[Rows], Awaitable[None]]
-    ) -> None:
+    async def _replace(self, settings: Settings, seed: int, fill: Fill) -> None:
         async def replace(rows: PostgresWriterRows) -> None:
             await rows.clear(settings, seed)
             await fill(rows)

@@ -26,6 +26,7 @@ from vifsim.rows import Contents, Rows
 from vifsim_backends import postgres_statements as sql
 from vifsim_backends.row_values import (
     Note,
+    interface_of,
     network_of,
     server_of,
     server_values,
@@ -194,7 +195,7 @@ class RowsAtHand(Rows):
             key: {} for key in self._needs.servers
         }
         for row in sorted(self._rows("interface")):
-            made = _interface(row)
+            made = interface_of(row, tuple(row[6]))
             self._interfaces[made.server_id][made.id] = made
 
     def _read_counts(self) -> None:
@@ -436,18 +437,6 @@ async def take_numbers(connection: Connection, rows: RowsAtHand) -> dict[str, in
     if not found:
         raise InUse
     return {kind: (last - taken[kind]) % _COMMON[kind] for kind, last in found}
-
-
-def _interface(row: Sequence[Any]) -> VirtualInterface:
-    return VirtualInterface(
-        number=row[0],
-        id=row[1],
-        server_id=row[2],
-        network_id=row[3],
-        network_label=row[4],
-        mac_address=row[5],
-        addresses=tuple(row[6]),
-    )
 
 
 def _columns(width: int, rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:

@@ -6,7 +6,13 @@ The house rule: a statement is a constant, so that each connection prepares it o
 from __future__ import annotations
 
 from vifsim.cloud import MAC_SPACE
-from vifsim_backends.row_values import NETWORK_COLUMNS, SERVER_COLUMNS, USER_COLUMNS
+from vifsim_backends.row_values import (
+    INTERFACE_ORDER,
+    INTERFACE_ROWS,
+    NETWORK_COLUMNS,
+    SERVER_COLUMNS,
+    USER_COLUMNS,
+)
 
 _MOST_COUNTED = 10_000
 """Interfaces of a network up to which they are counted: quotas are smaller."""
@@ -83,17 +89,9 @@ UPDATE_TOUCHED = "UPDATE servers SET touched = $1 WHERE id = $2"
 SELECT_TOUCHED = "SELECT id, touched FROM servers WHERE touched IS NOT NULL AND id = ANY($1)"
 SELECT_ALL_TOUCHED = "SELECT id, touched FROM servers WHERE touched IS NOT NULL ORDER BY number"
 
-_INTERFACES = """
-SELECT vif.number, vif.id, servers.id, networks.id, networks.label, vif.mac_address,
-    addresses.address
-FROM virtual_interfaces AS vif
-JOIN servers ON servers.number = vif.server
-JOIN networks ON networks.place = vif.network
-JOIN addresses ON addresses.interface = vif.number"""
-_IN_ORDER = "ORDER BY vif.number, addresses.place"
-SELECT_INTERFACES = f"{_INTERFACES} {_IN_ORDER}"
-SELECT_INTERFACE = f"{_INTERFACES} WHERE vif.id = $1 {_IN_ORDER}"
-SELECT_INTERFACES_OF = f"{_INTERFACES} WHERE servers.id = $1 {_IN_ORDER}"
+SELECT_INTERFACES = f"{INTERFACE_ROWS} {INTERFACE_ORDER}"
+SELECT_INTERFACE = f"{INTERFACE_ROWS} WHERE vif.id = $1 {INTERFACE_ORDER}"
+SELECT_INTERFACES_OF = f"{INTERFACE_ROWS} WHERE servers.id = $1 {INTERFACE_ORDER}"
 INSERT_INTERFACE = """
 WITH made AS (
     INSERT INTO virtual_interfaces (number, id, server, network, mac_address)

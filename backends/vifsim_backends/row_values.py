@@ -190,12 +190,32 @@ def server_values(server: Server) -> tuple[Any, ...]:
     )
 
 
-def interfaces_of(rows: Iterable[Any]) -> list[VirtualInterface]:
-    """Return interfaces from rows, one for each address, those of one interface together.
+INTERFACE_ROWS = """
+SELECT vif.number, vif.id, servers.id, networks.id, networks.label, vif.mac_address,
+    addresses.address
+FROM virtual_interfaces AS vif
+JOIN servers ON servers.number = vif.server
+JOIN networks ON networks.place = vif.network
+JOIN addresses ON addresses.interface = vif.number"""
+"""What `interfaces_of` reads, for a condition on one or more of these tables to follow."""
+INTERFACE_ORDER = "ORDER BY vif.number, addresses.place"
 
-    A row has the interface's number and id, the ids of its server and network, the network's
-    label, the MAC and an address.
-    """
+
+def interface_of(row: Any, addresses: tuple[str, ...]) -> VirtualInterface:
+    """Return an interface from the columns of `INTERFACE_ROWS`, with all its addresses."""
+    return VirtualInterface(
+        number=row[0],
+        id=row[1],
+        server_id=row[2],
+        network_id=row[3],
+        network_label=row[4],
+        mac_address=row[5],
+        addresses=addresses,
+    )
+
+
+def interfaces_of(rows: Iterable[Any]) -> list[VirtualInterface]:
+    """Return interfaces from `INTERFACE_ROWS`, those of one interface together."""
     addresses: dict[int, tuple[str, ...]] = {}
     kept: list[Any] = []
     for row in rows:
@@ -204,15 +224,4 @@ def interfaces_of(rows: Iterable[Any]) -> list[VirtualInterface]:
         else:
             addresses[row[0]] = (row[6],)
             kept.append(row)
-    return [
-        VirtualInterface(
-            number=row[0],
-            id=row[1],
-            server_id=row[2],
-            network_id=row[3],
-            network_label=row[4],
-            mac_address=row[5],
-            addresses=addresses[row[0]],
-        )
-        for row in kept
-    ]
+    return [interface_of(row, addresses[row[0]]) for row in kept]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiosqlite
 
-from vifsim import seeding, snapshots
+from vifsim import snapshots
 from vifsim.errors import ServiceUnavailable
 from vifsim.model import Settings, Token
 from vifsim.rows import effect_on
@@ -30,16 +30,15 @@ from vifsim_backends.sqlite_writer import WriterRows
 from vifsim_backends.way_back import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from threading import Thread
     from typing import Concatenate, ParamSpec
 
-    from vifsim.backend import Snapshot
     from vifsim.clock import Clock
     from vifsim.model import Identity, World
     from vifsim.rows import Contents, Rows
-    from vifsim.store import Operation
+    from vifsim.store import Fill, Operation
     from vifsim_backends.sqlite_rows import Change, Work
 
     P = ParamSpec("P")
@@ -309,16 +308,7 @@ class SqliteBackend(StoreBackend):
 
     # ── the whole ──
 
-    async def reset(self, world: World) -> None:
-        await self._replace(world.settings, world.seed, partial(seeding.populate, world=world))
-
-    async def restore(self, snapshot: Snapshot) -> None:
-        contents, settings, seed = snapshots.contents_of(snapshot)
-        await self._replace(settings, seed, partial(seeding.refill, contents=contents))
-
-    async def _replace(
-        self, settings: Settings, seed: int, fill: Callable[[Rows], Awaitable[None]]
-    ) -> None:
+    async def _replace(self, settings: Settings, seed: int, fill: Fill) -> None:
         async def replace(rows: Rows) -> None:
             self._writer_rows.clear(settings, seed)
             await fill(rows)

@@ -5,7 +5,13 @@ The house rule: a statement is a constant, so that its connection prepares it on
 
 from __future__ import annotations
 
-from vifsim_backends.row_values import NETWORK_COLUMNS, SERVER_COLUMNS, USER_COLUMNS
+from vifsim_backends.row_values import (
+    INTERFACE_ORDER,
+    INTERFACE_ROWS,
+    NETWORK_COLUMNS,
+    SERVER_COLUMNS,
+    USER_COLUMNS,
+)
 
 TOKEN_COLUMNS = ("digest", "number", "user", "tenant", "expires", "revoked", "by")
 
@@ -85,16 +91,9 @@ DELETE FROM servers WHERE number IN (
     SELECT number FROM servers WHERE released = 1 ORDER BY gone_at DESC LIMIT -1 OFFSET ?
 )"""
 
-_INTERFACES = """
-SELECT vif.number, vif.id, servers.id, networks.id, networks.label, vif.mac_address, address
-FROM virtual_interfaces AS vif
-JOIN servers ON servers.number = vif.server
-JOIN networks ON networks.place = vif.network
-JOIN addresses ON addresses.interface = vif.number"""
-_IN_ORDER = "ORDER BY vif.number, addresses.place"
-SELECT_INTERFACE = f"{_INTERFACES} WHERE vif.id = ? {_IN_ORDER}"
-SELECT_INTERFACES = f"{_INTERFACES} {_IN_ORDER}"
-SELECT_INTERFACES_OF = f"{_INTERFACES} WHERE servers.id = ? {_IN_ORDER}"
+SELECT_INTERFACE = f"{INTERFACE_ROWS} WHERE vif.id = ? {INTERFACE_ORDER}"
+SELECT_INTERFACES = f"{INTERFACE_ROWS} {INTERFACE_ORDER}"
+SELECT_INTERFACES_OF = f"{INTERFACE_ROWS} WHERE servers.id = ? {INTERFACE_ORDER}"
 INTERFACE_COLUMNS = ("number", "id", "server", "network", "mac_address")
 INSERT_INTERFACE = insert("virtual_interfaces", INTERFACE_COLUMNS)
 DELETE_INTERFACE = "DELETE FROM virtual_interfaces WHERE number = ?"

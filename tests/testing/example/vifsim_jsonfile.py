@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vifsim import seeding, snapshots
+from vifsim import snapshots
 from vifsim.cloud import flavor_ram
 from vifsim.errors import BackendError, Conflict, ControlFault
 from vifsim.model import Settings
@@ -168,19 +168,14 @@ class JsonFileBackend(StoreBackend):
     async def close(self) -> None:
         """Do nothing: everything is in the file already."""
 
-    async def reset(self, world: Any) -> None:
-        self._take(Contents(), world.settings, world.seed)
-        await self._write(seeding.populate, world)
+    async def _replace(self, settings: Any, seed: Any, fill: Any) -> None:
+        fresh = JsonRows(Contents(), settings, seed, self.clock)
+        await fill(fresh)  # row by row: a snapshot may contradict itself
+        self._rows = fresh
+        self._save()
 
     async def configure(self, settings: Settings) -> None:
         self._rows.settings = settings
-        self._save()
-
-    async def restore(self, snapshot: Any) -> None:
-        contents, settings, seed = snapshots.contents_of(snapshot)
-        fresh = JsonRows(Contents(), settings, seed, self.clock)
-        await seeding.refill(fresh, contents)  # row by row: it may contradict itself
-        self._rows = fresh
         self._save()
 
     async def keep_scenario(self, scenario: Any) -> None:
