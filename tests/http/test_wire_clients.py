@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,13 @@ import pytest
 import requests
 
 from vifsim.scenario.rule import FAULT_KEYS, STATUSES
+from vifsim.simulator import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from tests.conftest import MakeCloud
-    from vifsim.simulator import Simulator
 
     CloudWith = Callable[..., Awaitable[Simulator]]
     Ask = Callable[..., Awaitable["Told"]]
@@ -233,6 +233,28 @@ async def test_what_is_too_slow_is_a_time_out(
     async with CLIENTS[library](cloud.url, patience=0.05) as ask:
         with pytest.raises(TIMED_OUT[library]):
             await ask()
+
+
+BETWEEN_BYTES = aiohttp.ClientTimeout(total=None, sock_read=120)
+IN_ALL = aiohttp.ClientTimeout(total=300)
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [(BETWEEN_BYTES, 3600), (IN_ALL, 300)])
+async def test_only_a_time_out_for_the_whole_ends_a_drip(
+    limit: aiohttp.ClientTimeout, seconds: int
+) -> None:
+    scenario = {"version": 1, "rules": [{"drip": {"chunks": 61, "over": "1h"}}]}
+    async with (
+        Simulator(clock="autojump", scenario=scenario) as cloud,
+        aiohttp.ClientSession(headers=HEADERS, timeout=limit) as session,
+    ):
+        began = cloud.clock.now()
+        with pytest.raises(TimeoutError) if limit is IN_ALL else nullcontext():
+            async with session.get(cloud.url + VIFS) as reply:
+                assert await reply.json()
+        took = cloud.clock.now() - began
+
+    assert took == pytest.approx(seconds, abs=1)
 
 
 REFUSED: dict[str, type[Exception]] = {

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vifsim.errors import ScenarioError
 from vifsim.model import OPERATIONS
 from vifsim.scenario.rule import (
     FAULT_KEYS,
@@ -232,6 +233,30 @@ def test_retry_after_is_read_into_its_value(text: str, expected: RetryAfterRule 
 )
 def test_a_fault_has_its_place(text: str, at: str) -> None:
     assert rule_of(text).at == at
+
+
+@pytest.mark.parametrize("at", ["before", "after_commit"])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("truncate: 40%", "truncate always comes after the commit"),
+        ("drip: 16B/s", "drip always comes after the commit"),
+        ("corrupt: html", "corrupt always comes after the commit"),
+        ("close: mid_body", "close: mid_body always comes after the commit"),
+        ("stale: 1s", "at has no meaning beside stale"),
+        ("duplicate: {times: 2}", "at has no meaning beside duplicate"),
+        ("keepalive_cut: true", "at has no meaning beside keepalive_cut"),
+    ],
+)
+def test_a_place_is_refused_where_a_fault_has_only_one(text: str, why: str, at: str) -> None:
+    with pytest.raises(ScenarioError, match=why):
+        rule_of(f"{text}, at: {at}")
+
+
+@pytest.mark.parametrize("text", ["limit: 4/1m", "capacity: {workers: 1, service: 1s, queue: 0}"])
+def test_what_refuses_never_comes_after_the_commit(text: str) -> None:
+    with pytest.raises(ScenarioError, match="always comes before the effect"):
+        rule_of(f"{text}, at: after_commit")
 
 
 @pytest.mark.parametrize(

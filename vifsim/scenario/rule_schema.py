@@ -323,7 +323,8 @@ def _check_place(given: Given, data: Mapping[str, Any]) -> Found:
         return
     fault = faults[0]
     if fault in {"truncate", "drip", "corrupt"} or data.get("close") == "mid_body":
-        detail = f"{fault} always comes after the commit"
+        named = "close: mid_body" if fault == "close" else fault
+        detail = f"{named} always comes after the commit"
         yield "at", Flaw(f"at is not allowed here: {detail}", "leave it out", on_key=True)
     elif fault in {"stale", "duplicate", "keepalive_cut"}:
         yield "at", Flaw(f"at has no meaning beside {fault}", "leave it out", on_key=True)
