@@ -157,7 +157,7 @@ def problems_of(text: str) -> list[Problem]:
         ("truncate: 40%, at: before", 21, "truncate always comes after the commit", "leave it out"),
         ("drip: 16B/s, at: after_commit", 19, "drip always comes after the commit", ""),
         ("corrupt: html, at: before", 21, "corrupt always comes after the commit", ""),
-        ("close: mid_body, at: before", 23, "close always comes after the commit", ""),
+        ("close: mid_body, at: before", 23, "close: mid_body always comes after the commit", ""),
         ("stale: 2s, at: before", 17, "at has no meaning beside stale", "leave it out"),
         ("duplicate: {}, at: before", 21, "at has no meaning beside duplicate", ""),
         ("keepalive_cut: true, at: before", 27, "at has no meaning beside keepalive_cut", ""),
