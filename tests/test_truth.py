@@ -122,6 +122,13 @@ def test_a_cloud_says_where_and_what_it_is(vifsim: Cloud) -> None:
     assert repr(vifsim) == f"<Cloud {url}, scenario none>"
 
 
+async def test_a_simulator_says_where_and_what_it_is() -> None:
+    async with Simulator(scenario="flaky-create") as simulator:
+        told = repr(simulator)
+
+    assert told == "<Simulator without a port, scenario flaky-create>"
+
+
 def test_nothing_is_said_to_be_nothing(vifsim: Cloud) -> None:
     calls = vifsim.journal.calls("create_network")
 

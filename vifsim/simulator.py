@@ -160,6 +160,10 @@ class Simulator:
             for name in names:
                 watcher(name)
 
+    def __repr__(self) -> str:
+        where = self.known_url or "without a port"
+        return f"<Simulator {where}, scenario {self.scenario.name}>"
+
     # ── life ──
 
     def application(self) -> web.Application:
