@@ -133,7 +133,7 @@ async def test_many_things_of_a_kind_are_counted_not_listed(
 
     lines = await told(simulator, begun)
     assert len(lines) == 8
-    assert lines[-1] == "… server  8 more +"
+    assert lines[-1] == "… server  8 more new"
 
 
 async def test_a_cloud_that_began_anew_is_compared_with_its_new_beginning(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MOST = 8
 """Lines that each kind of thing may take."""
+_SIGNS = {"-": "gone", "+": "new", "~": "changed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +124,8 @@ def _short(lines: Sequence[_Line]) -> list[_Line]:
     """Return the lines of one kind, or the first ones and how many there are of the others."""
     if len(lines) <= _MOST:
         return list(lines)
-    more = Counter(line.sign for line in lines[_MOST - 1 :])
-    counted = ", ".join(f"{number} more {sign}" for sign, number in sorted(more.items()))
+    more = Counter(_SIGNS[line.sign] for line in lines[_MOST - 1 :])
+    counted = ", ".join(f"{number} more {what}" for what, number in more.items())
     return [*lines[: _MOST - 1], _Line("…", lines[0].kind, counted)]
 
 
