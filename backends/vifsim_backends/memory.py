@@ -10,6 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vifsim import snapshots
+from vifsim.clock import SimClock
 from vifsim.errors import ControlFault, UsageError
 from vifsim.store import StoreBackend, TokenTable
 from vifsim_backends.memory_rows import MemoryRows
@@ -88,8 +89,8 @@ class MemoryBackend(StoreBackend):
         """Keep what a small world came to: most tests begin with the same one."""
         if len(world.servers) + len(world.interfaces) > _SMALL:
             return
-        tokens = self._tokens.copied()
-        _prepared[id(world)] = world, self._rows.copied(self.clock, tokens, WayBack()), tokens
+        tokens, clock = self._tokens.copied(), SimClock()  # ours would keep its loop alive
+        _prepared[id(world)] = world, self._rows.copied(clock, tokens, WayBack()), tokens
         if len(_prepared) > _MOST_PREPARED:
             _prepared.popitem(last=False)
 

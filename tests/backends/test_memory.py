@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -112,6 +114,17 @@ async def test_stores_of_one_world_feel_nothing_of_one_another() -> None:
     assert await contents(first) == await contents(second) != before
     await change_everything(third)
     assert await contents(third) == await contents(first)
+
+
+async def test_a_world_that_is_known_keeps_no_clock_alive() -> None:
+    clock = SimClock()
+    gone = weakref.ref(clock)
+
+    backend = await opened(world(), clock)
+    del backend, clock
+    gc.collect()
+
+    assert gone() is None
 
 
 async def test_a_store_of_a_known_world_can_be_gone_back_in() -> None:
