@@ -99,7 +99,7 @@ class Frames:
         self._clock = clock
         self._of: tuple[object, ...] = ()
         self._frame: Frame | None = None
-        self._free_from = 0.0
+        self._free_from = self._took = 0.0
 
     def get(
         self, state: Mapping[str, Any], rules: object, make: Callable[[], Frame]
@@ -119,7 +119,9 @@ class Frames:
             return None
         self._frame, self._of = make(), version
         end = self._clock.real()
-        self._free_from = end + (end - began) * _SHARE if end - began > _FREE else end
+        before, self._took = self._took, end - began
+        cost = min(before, self._took)  # once, it may have been the machine that was busy
+        self._free_from = end + cost * _SHARE if cost > _FREE else end
         return self._frame
 
 
