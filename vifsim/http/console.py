@@ -7,7 +7,7 @@ Source: control API, section 2 (docs/control-api.md).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -18,34 +18,9 @@ from vifsim.http.problem import answer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from vifsim.http.needs import Rewinder, Watched
+
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Rewinder(Protocol):
-    """What can go back to before a call."""
-
-    async def rewind(self, before: int) -> None:
-        """Let world and rules be as they were before an entry."""
-
-    async def export_moment(self, before: int) -> dict[str, Any]:
-        """Return the moment before an entry as a scenario and a test."""
-        ...
-
-
-class Watched(Protocol):
-    """What the console shows of a simulator: a document each."""
-
-    def timeline(self) -> dict[str, Any]:
-        """Return where scenario time is, and when what may happen."""
-        ...
-
-    def clients(self) -> dict[str, Any]:
-        """Return a scorecard for each client."""
-        ...
-
-    def shipped(self) -> dict[str, Any]:
-        """Return the shipped scenarios."""
-        ...
 
 
 class Console:
