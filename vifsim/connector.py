@@ -85,6 +85,8 @@ class MemoryTransport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         """Take what waits, and go on."""
+        if self._reading:
+            return
         self._reading = True
         waiting, self._waiting = self._waiting, []
         self._size = 0
