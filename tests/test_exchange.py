@@ -85,17 +85,36 @@ def test_arrivals_that_came_with_a_snapshot_stay_where_others_are_counted_back()
     assert arrivals.before(0) == {"a": 3, "b": 1}
 
 
-def test_what_is_further_back_than_the_log_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [3, 4, 5, 9])
+def test_what_is_further_back_than_the_log_is_refused(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     monkeypatch.setattr("vifsim.exchange._MOST_LOGGED", 2)
     arrivals = Arrivals()
-    for _ in range(3):
+    for _ in range(number):
         arrivals.count("a")
 
     with pytest.raises(ControlFault) as refused:
-        arrivals.before(0)
+        arrivals.before(number - 3)
 
     assert refused.value.status == 409
-    assert arrivals.before(1) == {"a": 1}
+    assert arrivals.total == number
+    assert arrivals.before(number - 2) == {"a": number - 2}
+
+
+def test_what_came_under_a_key_that_is_forgotten_is_not_counted_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vifsim.exchange.MOST_KEYS", 2)
+    monkeypatch.setattr("vifsim.exchange._FORGOTTEN_AT_ONCE", 1)
+    arrivals = Arrivals()
+    for key in "abc":
+        arrivals.count(key)
+
+    with pytest.raises(ControlFault):
+        arrivals.before(0)
+
+    assert arrivals.before(2) == {"b": 1}
 
 
 def test_a_copy_of_arrivals_counts_for_itself() -> None:

@@ -7,7 +7,7 @@ store at its commit, the answer and the end by `edge`.
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
@@ -339,24 +339,28 @@ _MOST_LOGGED = 20_000
 class Arrivals(dict[str, int]):
     """How many calls of each call key have arrived, and which came last.
 
-    Attributes:
-        total: how many calls were counted here.
+    The last ones are known by the hashes of their keys alone: to keep the keys themselves, one for
+    each call, would push out of the processor's caches what calls need.
     """
 
-    __slots__ = ("_last", "total")
+    __slots__ = ("_dropped", "_last")
 
     def __init__(self, counts: Mapping[str, int] | None = None) -> None:
         super().__init__(counts or {})
-        self.total = 0
-        self._last: deque[str] = deque(maxlen=_MOST_LOGGED)
+        self._dropped = 0
+        self._last = array("q")
+
+    @property
+    def total(self) -> int:
+        """How many calls were counted here."""
+        return self._dropped + len(self._last)
 
     def count(self, key: str) -> int:
         """Count one more call, and return how many of its key there are."""
-        self.total += 1
-        self._last.append(key)
+        self._last.append(hash(key))
         number = self[key] = self.pop(key, 0) + 1  # as `count_up`, on the way of every call
-        if len(self) > MOST_KEYS:
-            forget_oldest(self)
+        if len(self) > MOST_KEYS or len(self._last) > 2 * _MOST_LOGGED:
+            self._forget()
         return number
 
     def counting(self) -> Callable[[Call], int]:
@@ -365,7 +369,7 @@ class Arrivals(dict[str, int]):
         It stands on the way of every call that no rule is about;
         `test_calls_are_counted_in_one_step_as_in_two` holds it against the two steps.
         """
-        log, pop = self._last.append, self.pop
+        last, pop, most_logged = self._last, self.pop, 2 * _MOST_LOGGED
 
         def count(call: Call) -> int:
             key = (
@@ -374,14 +378,22 @@ class Arrivals(dict[str, int]):
             )
             if len(key) > _LONGEST_KEY:
                 key = call_key(call)
-            self.total += 1
-            log(key)
+            last.append(hash(key))
             number = self[key] = pop(key, 0) + 1
-            if len(self) > MOST_KEYS:
-                forget_oldest(self)
+            if len(self) > MOST_KEYS or len(last) > most_logged:
+                self._forget()
             return number
 
         return count
+
+    def _forget(self) -> None:
+        """Forget the keys that have not been used for longest, and what came long ago."""
+        if len(self) > MOST_KEYS:
+            forget_oldest(self)
+        surplus = len(self._last) - _MOST_LOGGED
+        if surplus > _MOST_LOGGED:
+            del self._last[:surplus]
+            self._dropped += surplus
 
     def before(self, total: int) -> dict[str, int]:
         """Return the counts of when so many calls had been counted.
@@ -390,10 +402,14 @@ class Arrivals(dict[str, int]):
             ControlFault: 409, that was too long ago.
         """
         back = self.total - total
+        keys = {hash(key): key for key in self}
         counts = dict(self)
-        for key in islice(reversed(self._last), back):
-            counts[key] = counts.get(key, 0) - 1
-        if back > len(self._last) or min(counts.values(), default=0) < 0:
+        since = self._last[max(0, len(self._last) - back) :]
+        known = back <= _MOST_LOGGED and keys.keys() >= set(since)
+        if known:
+            for hashed in since:
+                counts[keys[hashed]] -= 1
+        if not known or min(counts.values(), default=0) < 0:
             raise ControlFault(409, "too many calls have arrived since to count back to then")
         return {key: number for key, number in counts.items() if number}
 
