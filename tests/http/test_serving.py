@@ -14,7 +14,7 @@ from vifsim.errors import ApiFault
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import Api
+    from tests.conftest import Api, Connect
     from vifsim.simulator import Simulator
 
 VIFS = "/servers/99999999-9999-4999-8999-999999999999/os-virtual-interfacesv2"
@@ -76,6 +76,23 @@ async def test_a_refusal_leaves_nothing_to_a_collector(
 
     assert [one.status for one in told] == [status] * 5
     assert left(ApiFault) == before
+
+
+async def test_clients_that_send_ahead_let_another_in_between(
+    connect: Connect, cloud: Simulator, api: Api
+) -> None:
+    eager = [await connect(cloud) for _ in range(10)]
+    for client in eager:
+        await client.send(b"GET /v2.0 HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
+
+    await api.get("/v2.0")
+    meanwhile = cloud.journal.last
+    for client in eager:
+        for _ in range(200):
+            await client.head()
+
+    assert meanwhile < 1000
+    assert cloud.journal.last == 2001
 
 
 async def test_connections_that_send_the_same_headers_keep_them_once(cloud: Simulator) -> None:

@@ -25,11 +25,12 @@ from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 
     from multidict import CIMultiDictProxy
 
     from vifsim.clock import Clock
+    from vifsim.http.turns import Turns
 
     Raw = tuple[tuple[bytes, bytes], ...]
     Kept = tuple[Mapping[str, str], int]
@@ -139,12 +140,13 @@ class Rounds:
 class Common:
     """What all connections of a server have in common.
 
-    `rounds` answer what comes in one turn of the loop; `make_request` is aiohttp's way to make a
-    request; paths that begin with `routed` are its router's; `shown` are headers as they may be
-    seen.
+    `rounds` answer what comes in one turn of the loop; `turns` are taken by requests that were sent
+    ahead; `make_request` is aiohttp's way to make a request; paths that begin with `routed` are its
+    router's; `shown` are headers as they may be seen.
     """
 
     rounds: Rounds
+    turns: Turns
     clock: Clock
     answering: Answering
     make_request: Callable[..., web.BaseRequest]
@@ -364,6 +366,17 @@ class StampedConnection(RequestHandler):
             self.force_close()
         elif self._task_handler is not None:
             self._task_handler.cancel()
+
+    async def _handle_request(
+        self,
+        request: web.BaseRequest,
+        start_time: float | None,
+        request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    ) -> tuple[web.StreamResponse, bool]:
+        """Answer a request in aiohttp's task; one that others were sent behind takes its turn."""
+        if self._messages and self._begun is None:
+            await self._common.turns.take()
+        return await super()._handle_request(request, start_time, request_handler)
 
     def _end_broken_body(self, current: web.BaseRequest) -> None:
         """Let the reader of a body know that the parser has given it up; aiohttp lets it wait."""

@@ -16,6 +16,7 @@ from yarl import URL
 
 from vifsim.http.codec import MAX_BODY_BYTES
 from vifsim.http.connection import Common, Rounds, Shown, StampedConnection
+from vifsim.http.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,6 +166,7 @@ class Runner(web.BaseRunner):
         )
         common = Common(
             rounds=Rounds(asyncio.get_running_loop()),
+            turns=Turns(asyncio.get_running_loop()),
             clock=self._clock,
             answering=self._answering,
             make_request=make_request,
