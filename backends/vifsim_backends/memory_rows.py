@@ -9,13 +9,14 @@ The house rule: what is stored changes in steps only, each of which is logged by
 from __future__ import annotations
 
 from itertools import repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from vifsim.cloud import attach_order, flavor_ram
 from vifsim.errors import Conflict
 from vifsim.rows import Contents, Rows, Site, effect_on
 from vifsim.seeding import created_at
-from vifsim_backends.packed import MacSet, pack, unpack
+from vifsim_backends.packed import ID, JOINT, NUMBER, SERVER, MacSet, pack, packed_mac, unpack
 from vifsim_backends.row_values import TOMBSTONES
 from vifsim_backends.way_back import WayBack
 
@@ -49,7 +50,7 @@ _NONE: frozenset[str] = frozenset()
 
 _FLAT = (
     *("_sequences", "_tenants", "_networks", "_ranks", "_servers", "_used", "_leaving", "_gone"),
-    *("_touched", "_joints", "_interfaces", "_attached"),
+    *("_touched", "_joints", "_interfaces"),
 )
 """What rows hold in dictionaries of values that never change."""
 _NESTED = ("_by_number", "_addresses")
@@ -97,7 +98,8 @@ class MemoryRows(Rows):
         self._touched: dict[ServerId, float] = {}
         self._joints: dict[NetworkId, Joint] = {}
         self._interfaces: dict[InterfaceId, Packed] = {}
-        self._attached: dict[ServerId, InterfaceId | tuple[InterfaceId, ...]] = {}
+        # Interfaces themselves and not their ids: among a million each look-up misses the cache.
+        self._attached: dict[ServerId, Packed | list[Packed]] = {}
         self._addresses: dict[NetworkId, set[str]] = {}
         self._macs = MacSet()
 
@@ -115,6 +117,10 @@ class MemoryRows(Rows):
             theirs[name] = ours[name].copy()
         for name in _NESTED:
             theirs[name] = {key: inner.copy() for key, inner in ours[name].items()}
+        theirs["_attached"] = {
+            server_id: attached.copy() if isinstance(attached, list) else attached
+            for server_id, attached in self._attached.items()
+        }
         theirs["_macs"] = self._macs.copied()
         return rows
 
@@ -359,18 +365,20 @@ class MemoryRows(Rows):
 
     async def interface(self, interface_id: InterfaceId) -> VirtualInterface | None:
         packed = self._interfaces.get(interface_id)
-        return None if packed is None else unpack(interface_id, packed)
+        return None if packed is None else unpack(packed)
 
     async def interfaces(self, server_id: ServerId) -> Sequence[VirtualInterface]:
-        known = self._interfaces
-        return [unpack(one, known[one]) for one in self._on_server(server_id)]
+        return [unpack(one) for one in self._on_server(server_id)]
 
     def _networks_of(self, server_id: ServerId) -> list[NetworkId]:
-        return [self._interfaces[one][2][0] for one in self._on_server(server_id)]
+        return [one[JOINT][0] for one in self._on_server(server_id)]
 
-    def _on_server(self, server_id: ServerId) -> tuple[InterfaceId, ...]:
-        attached = self._attached.get(server_id, ())
-        return attached if isinstance(attached, tuple) else (attached,)
+    def _on_server(self, server_id: ServerId) -> Sequence[Packed]:
+        """Return what is attached, in attach order; not to be changed."""
+        attached = self._attached.get(server_id)
+        if attached is None:
+            return ()
+        return attached if isinstance(attached, list) else (attached,)
 
     async def site(self, server_id: ServerId, network_id: NetworkId, tenant_id: TenantId) -> Site:
         return Site(
@@ -383,73 +391,97 @@ class MemoryRows(Rows):
     async def place(
         self, interface: VirtualInterface, numbers: Mapping[str, int], at: float
     ) -> None:
-        self._hold_constraints(interface)
+        packed = self._packed(interface)
+        self._hold_constraints(packed)
         known, server_id = self._sequences, interface.server_id
         if self._logged:
-            before = {kind: known.get(kind, 0) for kind in numbers}
+            before = tuple(numbers), tuple(map(known.get, numbers))
             touched = self._touched.get(server_id)
-            self._steps.append((MemoryRows._take_away, interface, before, touched))
+            self._steps.append((MemoryRows._take_away, interface.id, *before, touched))
         known.update(numbers)
         self._touched[server_id] = at
-        self._add(interface)
+        self._add(packed)
 
     def _take_away(
-        self, interface: VirtualInterface, numbers: Mapping[str, int], touched: float | None
+        self,
+        interface_id: InterfaceId,
+        kinds: Sequence[str],
+        numbers: Sequence[int | None],
+        touched: float | None,
     ) -> None:
         """Undo a placing."""
-        self._remove(interface)
-        self._set_sequences(numbers)
-        self._touch(interface.server_id, touched)
+        server_id = self._interfaces[interface_id][SERVER]
+        self._remove(interface_id)
+        self._set_sequences({kind: last or 0 for kind, last in zip(kinds, numbers, strict=True)})
+        self._touch(server_id, touched)
 
     async def put_interface(self, interface: VirtualInterface) -> None:
-        self._hold_constraints(interface)
-        self._log(MemoryRows._remove, interface)
-        self._add(interface)
+        packed = self._packed(interface)
+        self._hold_constraints(packed)
+        self._log(MemoryRows._remove, interface.id)
+        self._add(packed)
 
-    def _hold_constraints(self, interface: VirtualInterface) -> None:
+    def _packed(self, interface: VirtualInterface) -> Packed:
         network_id = interface.network_id
-        if network_id in self._networks_of(interface.server_id):
-            raise Conflict(f"Instance is already attached to network {network_id}")
-        free = self._addresses.get(network_id, _NONE).isdisjoint(interface.addresses)
-        if not free or interface.mac_address in self._macs:
-            raise Conflict(f"Address of interface {interface.id} is in use")
-
-    def _add(self, interface: VirtualInterface) -> None:
-        server_id, network_id = interface.server_id, interface.network_id
         joint = self._joints.get(network_id)
         if joint is None:
             joint = self._joints[network_id] = network_id, interface.network_label
-            self._addresses.setdefault(network_id, set())
-        self._interfaces[interface.id] = pack(interface, joint)
-        attached = self._on_server(server_id)
-        self._attached[server_id] = (*attached, interface.id) if attached else interface.id
-        self._addresses[network_id].update(interface.addresses)
-        self._macs.add(interface.mac_address)
+        return pack(interface, joint)
 
-    def _add_again(self, interface: VirtualInterface) -> None:
+    def _hold_constraints(self, packed: Packed) -> None:
+        interface_id, _, server_id, (network_id, _), mac, addresses = packed
+        if network_id in self._networks_of(server_id):
+            raise Conflict(f"Instance is already attached to network {network_id}")
+        held = self._addresses.get(network_id, _NONE)
+        taken = addresses in held if isinstance(addresses, str) else not held.isdisjoint(addresses)
+        if taken or mac in self._macs:
+            raise Conflict(f"Address of interface {interface_id} is in use")
+
+    def _add(self, packed: Packed) -> None:
+        interface_id, _, server_id, (network_id, _), mac, addresses = packed
+        self._interfaces[interface_id] = packed
+        attached = self._attached.get(server_id)
+        if attached is None:
+            self._attached[server_id] = packed
+        elif isinstance(attached, list):
+            attached.append(packed)
+        else:
+            self._attached[server_id] = [attached, packed]
+        held = self._addresses.get(network_id)
+        if held is None:
+            held = self._addresses[network_id] = set()
+        held.update((addresses,) if isinstance(addresses, str) else addresses)
+        self._macs.add(mac)
+
+    def _add_again(self, packed: Packed) -> None:
         """Undo a removal: in attach order again."""
-        self._log(MemoryRows._remove, interface)
-        self._add(interface)
-        attached = self._on_server(interface.server_id)
-        if len(attached) > 1:
-            in_order = sorted(attached, key=lambda one: self._interfaces[one][0])
-            self._attached[interface.server_id] = tuple(in_order)
+        self._log(MemoryRows._remove, packed[ID])
+        self._add(packed)
+        attached = self._attached[packed[SERVER]]
+        if isinstance(attached, list):
+            attached.sort(key=itemgetter(NUMBER))
 
     async def drop_interface(self, interface: VirtualInterface) -> None:
-        self._remove(interface)
+        self._remove(interface.id)
 
-    def _remove(self, interface: VirtualInterface) -> None:
+    def _remove(self, interface_id: InterfaceId) -> None:
+        packed = self._interfaces.pop(interface_id)
         if self._logged:
-            self._steps.append((MemoryRows._add_again, interface))
-        attached = self._on_server(interface.server_id)
-        left = tuple(other for other in attached if other != interface.id)
-        if left:
-            self._attached[interface.server_id] = left[0] if len(left) == 1 else left
+            self._steps.append((MemoryRows._add_again, packed))
+        _, _, server_id, (network_id, _), mac, addresses = packed
+        attached = self._attached[server_id]
+        if not isinstance(attached, list):
+            del self._attached[server_id]
+        elif len(attached) > 2:
+            # From the end, and by identity: to compare values would be to fetch them all.
+            place = next(at for at in reversed(range(len(attached))) if attached[at] is packed)
+            del attached[place]
         else:
-            del self._attached[interface.server_id]
-        del self._interfaces[interface.id]
-        self._addresses[interface.network_id].difference_update(interface.addresses)
-        self._macs.discard(interface.mac_address)
+            first, second = attached
+            self._attached[server_id] = second if first is packed else first
+        held = self._addresses[network_id]
+        held.difference_update((addresses,) if isinstance(addresses, str) else addresses)
+        self._macs.discard(mac)
 
     async def on_network(self, network_id: NetworkId) -> int:
         # Isolated networks give each interface one address, and only they are counted.
@@ -459,10 +491,12 @@ class MemoryRows(Rows):
         return address in self._addresses.get(network_id, ())
 
     async def mac_in_use(self, mac_address: str) -> bool:
-        return mac_address in self._macs
+        return packed_mac(mac_address) in self._macs
 
     async def in_use(self, network_id: NetworkId, address: str, mac_address: str) -> bool:
-        return mac_address in self._macs or address in self._addresses.get(network_id, ())
+        return packed_mac(mac_address) in self._macs or address in self._addresses.get(
+            network_id, ()
+        )
 
     async def contents(self) -> Contents:
         return Contents(
@@ -472,6 +506,6 @@ class MemoryRows(Rows):
             networks=list(self._networks.values()),
             servers=list(self._servers.values()),
             touched=dict(self._touched),
-            interfaces=attach_order([unpack(*item) for item in self._interfaces.items()]),
+            interfaces=attach_order(list(map(unpack, self._interfaces.values()))),
             sequences={kind: number for kind, number in self._sequences.items() if number},
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
 from vifsim.cloud import mac_text
 from vifsim.model import InterfaceId, NetworkId, ServerId, VirtualInterface
@@ -18,8 +19,13 @@ Joint = tuple[NetworkId, str]
 """A network's id and label; one for all of its interfaces."""
 Mac = int | str
 """The number of one of our own MACs, or another MAC as it is."""
-Packed = tuple[int, ServerId, Joint, Mac, str | tuple[str, ...]]
-"""An interface's number, server, network, MAC and addresses; a text where there is one."""
+Packed = tuple[InterfaceId, int, ServerId, Joint, Mac, str | tuple[str, ...]]
+"""An interface's id, number, server, network, MAC and addresses; a text where there is one."""
+ID: Final = 0
+NUMBER: Final = 1
+SERVER: Final = 2
+JOINT: Final = 3
+"""Where the first four stand in it."""
 
 _OURS = re.compile("BC:76:4E:([0-9A-F]{2}):([0-9A-F]{2}):([0-9A-F]{2})")
 _CHUNK_BITS = 8
@@ -36,9 +42,10 @@ def packed_mac(mac_address: str) -> Mac:
 
 
 def pack(interface: VirtualInterface, joint: Joint) -> Packed:
-    """Return an interface to be kept by its id."""
+    """Return an interface to be kept."""
     addresses = interface.addresses
     return (
+        interface.id,
         interface.number,
         interface.server_id,
         joint,
@@ -47,9 +54,9 @@ def pack(interface: VirtualInterface, joint: Joint) -> Packed:
     )
 
 
-def unpack(interface_id: InterfaceId, packed: Packed) -> VirtualInterface:
+def unpack(packed: Packed) -> VirtualInterface:
     """Return the interface that was packed."""
-    number, server_id, (network_id, label), mac, addresses = packed
+    interface_id, number, server_id, (network_id, label), mac, addresses = packed
     return VirtualInterface(
         id=interface_id,
         number=number,
@@ -62,7 +69,7 @@ def unpack(interface_id: InterfaceId, packed: Packed) -> VirtualInterface:
 
 
 class MacSet:
-    """MACs in use: a bit for each of ours, which are mostly handed out in order."""
+    """MACs in use, packed: a bit for each of ours, which are mostly handed out in order."""
 
     def __init__(self) -> None:
         self._bits: dict[int, int] = {}
@@ -75,25 +82,22 @@ class MacSet:
         other._others.update(self._others)
         return other
 
-    def __contains__(self, mac_address: str) -> bool:
+    def __contains__(self, mac: Mac) -> bool:
         """Return whether a MAC is in use."""
-        mac = packed_mac(mac_address)
         if isinstance(mac, str):
             return mac in self._others
         return self._bits.get(mac >> _CHUNK_BITS, 0) >> (mac & 255) & 1 == 1
 
-    def add(self, mac_address: str) -> None:
+    def add(self, mac: Mac) -> None:
         """Take a MAC into use."""
-        mac = packed_mac(mac_address)
         if isinstance(mac, str):
             self._others.add(mac)
         else:
             chunk = mac >> _CHUNK_BITS
             self._bits[chunk] = self._bits.get(chunk, 0) | 1 << (mac & 255)
 
-    def discard(self, mac_address: str) -> None:
+    def discard(self, mac: Mac) -> None:
         """Free a MAC."""
-        mac = packed_mac(mac_address)
         if isinstance(mac, str):
             self._others.discard(mac)
         else:
