@@ -72,7 +72,7 @@ def without_secrets(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
 
 def size_of(raw: Iterable[tuple[bytes, bytes]]) -> int:
     """Return what headers take, roughly, in bytes."""
-    return sum(120 + len(name) + len(value) for name, value in raw)
+    return sum([120 + len(name) + len(value) for name, value in raw])
 
 
 class _Sent(web.Response):
