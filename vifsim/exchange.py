@@ -216,9 +216,9 @@ class Outcome:
         return bool(self.effects)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Call:
-    """One request's facts, made when its headers are in.
+    """One request's facts, made when its headers are in; equal to itself alone.
 
     `network` and `body_digest` are set when the body is read; nothing else changes but `outcome`.
 

@@ -13,7 +13,7 @@ spent in queues counts as part of a delay and not on top of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping  # noqa: TC003 -- a field of a tuple
+from collections.abc import Awaitable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -25,13 +25,14 @@ from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from multidict import CIMultiDictProxy
 
     from vifsim.clock import Clock
     from vifsim.http.turns import Turns
 
+    _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
     Raw = tuple[tuple[bytes, bytes], ...]
     Kept = tuple[Mapping[str, str], int]
 
@@ -154,8 +155,13 @@ class Common:
     shown: Shown
 
 
-class Begun:
+_NOTHING = object()
+
+
+class Begun(Awaitable[web.StreamResponse], Generator[Any, Any, web.StreamResponse]):
     """A request that was begun at once and has to wait; awaiting it goes on with it, in a task.
+
+    It is its own iterator: thousands may wait, and a generator for each would take its room.
 
     Args:
         request: that is answered.
@@ -176,20 +182,27 @@ class Begun:
         self._waits_for = waits_for
 
     def __await__(self) -> Generator[Any, Any, web.StreamResponse]:
-        answer, waits_for = self._answer, self._waits_for
-        if answer is None:
+        return self
+
+    def send(self, value: Any) -> Any:
+        """Go on with it, once the task waits for what it waits for.
+
+        Raises:
+            StopIteration: it is answered; the value is the response.
+            CancelledError: it was cut.
+        """
+        if self._answer is None:
             raise asyncio.CancelledError
-        try:
-            while True:
-                try:
-                    given = yield waits_for
-                except BaseException as exc:  # noqa: BLE001 -- whatever it is, it is meant for the other
-                    waits_for = answer.throw(exc)
-                else:
-                    waits_for = answer.send(given)
-        except StopIteration as end:
-            response: web.StreamResponse = end.value
-            return response
+        if self._waits_for is not _NOTHING:
+            waits_for, self._waits_for = self._waits_for, _NOTHING
+            return waits_for
+        return self._answer.send(value)
+
+    def throw(self, *exc: Any) -> Any:
+        """Let an exception be met where it waits."""
+        if self._answer is None:
+            raise asyncio.CancelledError
+        return self._answer.throw(*exc)
 
     def cut(self) -> None:
         """End it before anybody goes on with it."""
@@ -367,15 +380,21 @@ class StampedConnection(RequestHandler):
         elif self._task_handler is not None:
             self._task_handler.cancel()
 
-    async def _handle_request(
+    def _handle_request(
         self,
         request: web.BaseRequest,
         start_time: float | None,
-        request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-    ) -> tuple[web.StreamResponse, bool]:
+        request_handler: _Handler,
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Answer a request in aiohttp's task; one that others were sent behind takes its turn."""
         if self._messages and self._begun is None:
-            await self._common.turns.take()
+            return self._handle_in_turn(request, start_time, request_handler)
+        return super()._handle_request(request, start_time, request_handler)
+
+    async def _handle_in_turn(
+        self, request: web.BaseRequest, start_time: float | None, request_handler: _Handler
+    ) -> tuple[web.StreamResponse, bool]:
+        await self._common.turns.take()
         return await super()._handle_request(request, start_time, request_handler)
 
     def _end_broken_body(self, current: web.BaseRequest) -> None:

@@ -96,7 +96,7 @@ class Edge:
         self._ids = RequestIds(0)
         self._foreign: dict[str, int] = {}
         self._common: tuple[Settings | None, dict[str, str]] = (None, {})
-        self._open_calls: dict[int, tuple[Call, web.Request]] = {}
+        self._open_calls: dict[Call, web.Request] = {}
         self.ending = False
         self.defects = 0
         self.last_defect: Exception | None = None
@@ -105,7 +105,7 @@ class Edge:
         """Answer one request."""
         found = self._router.find(request.method, request.rel_url.raw_path)
         call = self._open(request, found)
-        self._open_calls[call.seq] = call, request
+        self._open_calls[call] = request
         try:
             reply = await self._reply(request, found, call)
         except NoAnswer as end:
@@ -119,7 +119,7 @@ class Edge:
         else:
             return await self._send(request, call, reply)
         finally:
-            del self._open_calls[call.seq]
+            del self._open_calls[call]
             if self.ending:
                 request.protocol.close()  # once the answer is sent
 
@@ -131,7 +131,7 @@ class Edge:
     def cut_calls(self, longer_than: float = -math.inf) -> None:
         """Cut the calls that are under way for so many real seconds: they get no answer."""
         now = self._clock.real()
-        for call, request in list(self._open_calls.values()):
+        for call, request in list(self._open_calls.items()):
             if now - call.real_arrived > longer_than:
                 protocol = request.protocol
                 if isinstance(protocol, StampedConnection):
