@@ -20,30 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 ROUNDS = 15
-_INTERFACES = 20_000
 _IDLE_EXTRA_MB = 8
 _SERVE = [sys.executable, "-m", "vifsim", "serve", "--port", "0"]
 _BARE = [sys.executable, "-m", "benchmarks.bare"]
-_HELD = f"""
-import asyncio, gc
-from benchmarks.measure import own_memory_bytes
-from benchmarks.serving import NETWORK, scenario, server_id
-from vifsim.conformance import a_call
-from vifsim.simulator import Simulator
-
-async def main():
-    async with Simulator(scenario=scenario({_INTERFACES})) as simulator:
-        backend = simulator.faults.inner
-        gc.collect()
-        before = own_memory_bytes("self")
-        for number in range({_INTERFACES}):
-            call = a_call("123456", "demo")
-            await backend.create_virtual_interface(call, server_id(number), NETWORK)
-        gc.collect()
-        print((own_memory_bytes("self") - before) / {_INTERFACES})
-
-asyncio.run(main())
-"""
 
 
 def _import(module: str, env: dict[str, str]) -> float:
@@ -87,13 +66,8 @@ def _compiled() -> Generator[dict[str, str]]:
         yield env
 
 
-def _bytes_each() -> float:
-    done = subprocess.run([sys.executable, "-c", _HELD], check=True, capture_output=True, text=True)
-    return float(done.stdout)
-
-
 def measure(rounds: int = ROUNDS) -> list[Figure]:
-    """Return imports, cold starts, idle memory, and the memory of an interface."""
+    """Return imports, cold starts and idle memory."""
     found = Rounds()
     with _compiled() as env:
         for _ in range(rounds):
@@ -104,7 +78,6 @@ def measure(rounds: int = ROUNDS) -> list[Figure]:
                 found.add(name, took)
                 found.add(f"{name}, MB", held)
     bare_mb, ours_mb = found.median("bare, MB"), found.median("serve, MB")
-    each = _bytes_each()
     return [
         Figure(
             name="import vifsim, by import aiohttp.web",
@@ -124,11 +97,5 @@ def measure(rounds: int = ROUNDS) -> list[Figure]:
             ratio=(ours_mb - bare_mb) / _IDLE_EXTRA_MB,
             mark=1.0,
             detail=f"{ours_mb:.1f} MB by {bare_mb:.1f} MB",
-        ),
-        Figure(
-            name="memory of an interface, one a server, by 700 bytes",
-            ratio=each / 700,
-            mark=1.0,
-            detail=f"{each:.0f} bytes each of {_INTERFACES}",
         ),
     ]

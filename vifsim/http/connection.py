@@ -380,7 +380,7 @@ class StampedConnection(RequestHandler):
         elif self._task_handler is not None:
             self._task_handler.cancel()
 
-    def _handle_request(
+    def _handle_request(  # pyright: ignore[reportIncompatibleMethodOverride]  # called alike
         self,
         request: web.BaseRequest,
         start_time: float | None,
