@@ -228,6 +228,53 @@ async def test_pipelined_requests_are_answered_in_order(
     assert len(server.answers) == 2
 
 
+async def test_a_request_came_when_it_came_whatever_was_asked_before(
+    whole: tuple[Simulator, Server],
+) -> None:
+    simulator, server = whole
+    connection, _ = await server.connect()
+    connection.data_received(GET.replace(b"/v2.0", b"/_vifsim/nowhere"))
+    await turns()
+    await simulator.clock.advance(5)
+
+    connection.data_received(GET + GET)
+    await turns()
+
+    assert [call.arrived for call in simulator.journal] == [5.0, 5.0]
+
+
+async def test_what_was_sent_behind_a_last_request_is_not_answered(
+    whole: tuple[Simulator, Server],
+) -> None:
+    simulator, server = whole
+    connection, wire = await server.connect()
+    connection.data_received(GET)
+    connection.data_received(GET)
+
+    simulator.edge.ending = True
+    await turns()
+
+    assert [status for _, status, _ in server.answers] == [200]
+    assert wire.closed
+
+
+async def test_a_connection_whose_task_was_ended_lets_others_have_their_answers(
+    whole: tuple[Simulator, Server],
+) -> None:
+    _, server = whole
+    ended, _ = await server.connect("ended")
+    (task,) = asyncio.all_tasks() - {asyncio.current_task()}
+    other, _ = await server.connect("other")
+    ended.data_received(GET)
+    ended.data_received(GET)
+    other.data_received(GET)
+
+    task.cancel()
+    await turns()
+
+    assert ("other", 200) in [answer[:2] for answer in server.answers]
+
+
 async def test_a_request_behind_one_that_waits_waits_too(server: Server, desk: Desk) -> None:
     desk.waits_for = asyncio.get_running_loop().create_future()
     connection, _ = await server.connect()

@@ -241,8 +241,8 @@ class StampedConnection(RequestHandler):
         self._number = number
         self._peer = ""
         self._made_at = 0.0
-        self._arrived = 0.0  # when the request came that is answered in this round
-        self._arrivals: list[float] | None = None  # of those that aiohttp's task answers
+        self._arrived: float | None = None  # when the request came that is answered now
+        self._arrivals: list[float] | None = None  # of those that aiohttp's task is to answer
         self._first: tuple[Raw, Kept] = (), ({}, 0)  # most connections send no other
         self._others: dict[Raw, Kept] | None = None
         self._begun: Begun | None = None
@@ -351,10 +351,10 @@ class StampedConnection(RequestHandler):
         self._waiter = waiter
         if self._force_close:
             waiter.cancel()
-        elif self._messages:
+        elif self._close and self._begun is None:
+            self.force_close()  # after what is written, and before what was sent behind it
+        elif self._messages and not waiter.done():
             waiter.set_result(None)
-        elif self._close:
-            self.force_close()  # after what is written
 
     def flush(self) -> None:
         """Write what was handed over, now."""
@@ -387,7 +387,10 @@ class StampedConnection(RequestHandler):
         request_handler: _Handler,
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Answer a request in aiohttp's task; one that others were sent behind takes its turn."""
-        if self._messages and self._begun is None:
+        if self._begun is not None:
+            return super()._handle_request(request, start_time, request_handler)
+        self._arrived = self._arrivals.pop(0) if self._arrivals else None
+        if self._messages:
             return self._handle_in_turn(request, start_time, request_handler)
         return super()._handle_request(request, start_time, request_handler)
 
@@ -447,12 +450,9 @@ class StampedConnection(RequestHandler):
         Those of the last few kinds of request are remembered, so that a journal keeps them once;
         the secrets among them are forgotten with the connection.
         """
-        arrived: float | None = self._arrived
-        if self._aside is None:
-            arrived = self._arrivals.pop(0) if self._arrivals else None
         raw = request.raw_headers
         kept = self._first[1] if raw == self._first[0] else self._recall(request, raw)
-        return Origin(arrived, self._made_at, self._number, self._peer, *kept)
+        return Origin(self._arrived, self._made_at, self._number, self._peer, *kept)
 
     def _recall(self, request: web.Request, raw: Raw) -> Kept:
         kept = None if self._others is None else self._others.get(raw)
