@@ -161,6 +161,19 @@ async def test_the_log_has_one_quiet_line_of_broken_bytes_and_no_token(
     assert "sesame" not in caplog.text
 
 
+async def test_the_log_has_one_quiet_line_of_a_body_that_is_not_what_it_says(
+    raw: RawClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = b"POST /v2.0/tokens HTTP/1.1\r\nHost: sim\r\nContent-Encoding: gzip\r\n"
+    with caplog.at_level(logging.INFO, logger="aiohttp.server"):
+        await raw.send(head + b"Content-Length: 6\r\n\r\nsesame")
+        told = await asyncio.wait_for(raw.rest(), 10)
+
+    assert told[:12] == b"HTTP/1.1 400"
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info) == ("INFO", None)
+
+
 async def test_a_filter_that_could_be_searched_for_without_end_is_answered(api: Api) -> None:
     await api.boot("a" * 250 + "!")
 

@@ -14,7 +14,7 @@ from vifsim.http.serving import Life, Runner, StampingServer
 from vifsim.simulator import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from vifsim.clock import Clock
     from vifsim.http.connection import Answering
@@ -208,6 +208,29 @@ async def test_a_connection_is_used_again(whole: tuple[Simulator, Server]) -> No
 
     assert [status for _, status, _ in server.answers] == [200] * 3
     assert not wire.closed
+
+
+async def test_an_idle_connection_has_a_timer_also_where_the_last_was_due_amid_a_request(
+    whole: tuple[Simulator, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, server = whole
+    loop, timers = asyncio.get_running_loop(), list[Any]()
+    later = loop.call_at
+
+    def noted(when: float, act: Callable[[], None]) -> asyncio.TimerHandle:
+        timers.append((when, act))
+        return later(when + 86_400, act)  # the test's hand is quicker
+
+    monkeypatch.setattr(loop, "call_at", noted)
+    connection, _ = await server.connect()
+    ((due, act),) = timers
+    monkeypatch.setattr(loop, "time", lambda: due)
+
+    connection.data_received(GET)
+    act()
+    await turns()
+
+    assert [when for when, _ in timers] == [due, due + connection.keepalive_timeout]
 
 
 # ── in order ─────────────────────────────────────────────────────────────────────────────────────

@@ -341,7 +341,9 @@ class StampedConnection(RequestHandler):
         self._messages.popleft()
         parser.message_consumed()
         server.requests_count += 1
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        ends = self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:  # it fell due while the answer was made
+            self._keepalive_handle = self._loop.call_at(ends, self._process_keepalive)
 
     def write_out(self) -> None:
         """Write the answer, and let aiohttp's task go on with what is left to do."""
@@ -411,7 +413,7 @@ class StampedConnection(RequestHandler):
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:
         """Log what is not the client's doing; broken bytes are, and a token may be among them."""
-        if isinstance(kwargs.get("exc_info"), HttpProcessingError):
+        if isinstance(kwargs.get("exc_info"), (HttpProcessingError, web.RequestPayloadError)):
             self.logger.info("%s has sent what is no HTTP; it was refused", self._peer)
         else:
             super().log_exception(*args, **kwargs)
