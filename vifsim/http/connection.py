@@ -389,11 +389,10 @@ class StampedConnection(RequestHandler):
         request_handler: _Handler,
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Answer a request in aiohttp's task; one that others were sent behind takes its turn."""
-        if self._begun is not None:
-            return super()._handle_request(request, start_time, request_handler)
-        self._arrived = self._arrivals.pop(0) if self._arrivals else None
-        if self._messages:
-            return self._handle_in_turn(request, start_time, request_handler)
+        if self._begun is None:
+            self._arrived = self._arrivals.pop(0) if self._arrivals else None
+            if self._messages:
+                return self._handle_in_turn(request, start_time, request_handler)
         return super()._handle_request(request, start_time, request_handler)
 
     async def _handle_in_turn(
