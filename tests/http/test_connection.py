@@ -401,6 +401,24 @@ async def test_a_client_that_leaves_ends_its_call_whenever_it_does(
     assert server.answers == []
 
 
+async def test_a_call_whose_client_has_left_before_its_answer_ends_once(
+    whole: tuple[Simulator, Server],
+) -> None:
+    simulator, server = whole
+    connection, wire = await server.connect()
+    ends: list[str] = []
+    simulator.journal.listeners.append(
+        lambda call: ends.append(call.outcome.ending) if call.outcome.ending else None
+    )
+    connection.data_received(GET)
+
+    wire.close()
+    await turns()
+
+    assert ends == ["client_gone"]
+    assert server.answers == []
+
+
 @pytest.mark.parametrize("passed", range(1, 5))
 async def test_a_call_that_is_cut_ends_its_connection_whenever_it_is(
     whole: tuple[Simulator, Server], passed: int

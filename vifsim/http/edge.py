@@ -55,7 +55,7 @@ from vifsim.http.wire import cut, send, send_whole
 if TYPE_CHECKING:
     from vifsim.backend import Backend
     from vifsim.clock import Clock
-    from vifsim.exchange import Decision
+    from vifsim.exchange import Decision, Ending
     from vifsim.http.app import Found, Route
     from vifsim.http.codec import Reply
     from vifsim.journal import Journal
@@ -113,8 +113,8 @@ class Edge:
             cut(request, end.wire)
             return web.Response()
         except asyncio.CancelledError:
-            gone = request.transport is None or request.transport.is_closing()
-            self._journal.close(call, None, "client_gone" if gone else "server_cut")
+            ending: Ending = "client_gone" if _is_gone(request) else "server_cut"
+            self._journal.close(call, None, ending)
             raise
         else:
             return await self._send(request, call, reply)
@@ -161,6 +161,9 @@ class Edge:
         decision = call.outcome.decision
         closing = partial(self._journal.close, call)
         effect = None if decision is None else decision.wire
+        if _is_gone(request):  # before anything is closed: who counts ends would count two
+            self._close_gone(call, reply)
+            return web.Response()
         try:
             if effect is None:
                 return await send_whole(request, reply, closing)
@@ -317,6 +320,10 @@ class Edge:
             headers["X-Compute-Request-Id"] = call.id
         if decision is not None and settings.profile != "live" and _shows(decision):
             headers["X-Vifsim-Fault"] = decision.by or ""
+
+
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 _ATTACH = "create_virtual_interface"
