@@ -17,7 +17,7 @@ from aiohttp import web
 from benchmarks.http_cost import Subject
 from benchmarks.measure import Figure, Rounds
 from benchmarks.serving import bare_app, scenario
-from vifsim.http.control import PREFIX
+from vifsim.http.access import PREFIX
 from vifsim.http.serving import Life, Runner
 from vifsim.simulator import Simulator
 

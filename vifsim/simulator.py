@@ -19,17 +19,13 @@ from vifsim.arguments import checked_mode, checked_seed, make_clock, read_scenar
 from vifsim.backend import Change
 from vifsim.clock import LONGEST_OFFSET
 from vifsim.errors import ControlFault, UsageError
-from vifsim.expectations import Effects, Invariants
-from vifsim.facade import AddedRule
-from vifsim.http.access import Access
+from vifsim.http.access import Access, is_control
 from vifsim.http.codec import MAX_BODY_BYTES
-from vifsim.http.control import Control
 from vifsim.http.edge import Edge
 from vifsim.http.serving import Everything, Life, expect
 from vifsim.http.site import Site
 from vifsim.journal import DEFAULT_MAX_BYTES
 from vifsim.keeping import Keeping
-from vifsim.records import Record
 from vifsim.rewinding import Rewinding
 from vifsim.rulebook import Rulebook
 from vifsim.worlds import KnownNames, Worlds, lists_things
@@ -51,9 +47,11 @@ if TYPE_CHECKING:
     from vifsim.difference import Beginning
     from vifsim.documents import Documents
     from vifsim.exchange import Decision
-    from vifsim.facade import Cloud
+    from vifsim.expectations import Effects, Invariants
+    from vifsim.facade import AddedRule, Cloud
+    from vifsim.http.control import Control
     from vifsim.recording import Place
-    from vifsim.records import Scorecard
+    from vifsim.records import Record, Scorecard
     from vifsim.rulebook import Faults
     from vifsim.scenario.rule import Rule, Scenario
     from vifsim.scorecard import Run
@@ -181,10 +179,12 @@ class Simulator:
     @cached_property
     def _control(self) -> Control:
         """The control API, which most clouds that a test has never hear of."""
+        from vifsim.http.control import Control  # noqa: PLC0415 -- as it says
+
         return Control(self, self.documents, self._access)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        if Control.owns(request.rel_url.raw_path):
+        if is_control(request.rel_url.raw_path):
             return await self._control.answer(request)
         return await self.edge.handle(request)
 
@@ -473,6 +473,8 @@ class Simulator:
         Raises:
             UsageError: it is not sound.
         """
+        from vifsim.facade import AddedRule  # noqa: PLC0415 -- a server that nobody tests needs none
+
         return AddedRule(self, self.put_rule(keys, numbers_are_seconds=True).id, at_once)
 
     async def remove_rule(self, rule_id: str) -> None:
@@ -665,6 +667,8 @@ class Simulator:
     def explain(self, entry: int | Mapping[str, Any]) -> list[Record]:
         """Return every rule's look at a call, by its entry or `seq`; raises as below."""
         seq = entry if isinstance(entry, int) else entry["seq"]
+        from vifsim.records import Record  # noqa: PLC0415 -- a server that nobody tests needs none
+
         return [Record(look) for look in self.documents.explain(seq)["looks"]]
 
     def never_fired(self) -> dict[str, Any]:
@@ -678,10 +682,14 @@ class Simulator:
     @property
     def effects(self) -> Effects:
         """What was committed so far."""
+        from vifsim.expectations import Effects  # noqa: PLC0415 -- a server that nobody tests needs none
+
         return Effects(self.journal.calls)
 
     async def invariants(self) -> Invariants:
         """Return what must hold whatever went wrong."""
+        from vifsim.expectations import Invariants  # noqa: PLC0415 -- a server that nobody tests needs none
+
         return Invariants(self.journal.view(), await self.state.interfaces())
 
     # ── scorecard ──

@@ -33,7 +33,6 @@ from vifsim.exchange import (
 )
 from vifsim.model import OPERATIONS
 from vifsim_backends.passing import PassingBackend
-from vifsim_backends.stale import StaleReads
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from vifsim.model import Limits, World
     from vifsim.scenario.engine import Engine, State
     from vifsim.sharing import Sharing
+    from vifsim_backends.stale import StaleReads
 
     Operation = Callable[..., Coroutine[Any, Any, Any]]
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class FaultBackend(PassingBackend):
         self.state = {}
         self.seen: dict[str, dict[str, str]] = {kind: {} for kind in NAMED_KINDS}
         self._worlds = 0
-        self._stale = StaleReads(inner)
+        self._stale: StaleReads | None = None
         self._store: Backend = inner
         vars(self)["identify"] = inner.identify  # never faulted, and on the way of every request
 
@@ -113,10 +113,24 @@ class FaultBackend(PassingBackend):
         self.engine = engine if engine.decides else None
         self._rates = engine
         self.state = state
-        self._stale.longest = engine.longest_stale
-        self._store = self._stale if engine.longest_stale else self.inner
+        self._store = self._lagging(engine.longest_stale)
         if not had_none or self.engine is not None:  # what is cut short holds engine and state
             self._cut_short()
+
+    def _lagging(self, longest: float) -> Backend:
+        """Return the store, under reads that lag behind by so many seconds at most."""
+        if longest and self._stale is None:
+            from vifsim_backends.stale import StaleReads  # noqa: PLC0415 -- few scenarios need it
+
+            self._stale = StaleReads(self.inner)
+        if self._stale is not None:
+            self._stale.longest = longest
+        return self.inner if self._stale is None or not longest else self._stale
+
+    @property
+    def _whole(self) -> Backend:
+        """What forgets with the store what reads lag behind by."""
+        return self.inner if self._stale is None else self._stale
 
     def _cut_short(self) -> None:
         """Let operations go another way from their next call on: store or rules are others."""
@@ -138,15 +152,15 @@ class FaultBackend(PassingBackend):
 
     async def reset(self, world: World) -> None:
         with self._another_world():
-            await self._stale.reset(world)
+            await self._whole.reset(world)
 
     async def restore(self, snapshot: Snapshot) -> None:
         with self._another_world():
-            await self._stale.restore(snapshot)
+            await self._whole.restore(snapshot)
 
     async def go_back(self, moment: object) -> None:
         with self._another_world():
-            await self._stale.go_back(moment)
+            await self._whole.go_back(moment)
 
     async def amend(self, change: Change) -> None:
         with self._another_world():

@@ -9,9 +9,9 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from vifsim.cli import main
-from vifsim.http.access import Access
+from vifsim.http.access import PREFIX, Access
 from vifsim.http.app import ROUTES
-from vifsim.http.control import PREFIX, Control
+from vifsim.http.control import Control
 from vifsim.http.openapi import document
 from vifsim.model import OPERATIONS
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vifsim.http import access as access_module
-from vifsim.http.access import Access
-from vifsim.http.control import PREFIX, Control
+from vifsim.http.access import PREFIX, Access
+from vifsim.http.control import Control
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,15 @@ from vifsim.errors import ControlFault
 if TYPE_CHECKING:
     from aiohttp import web
 
+PREFIX = "/_vifsim"
+"""How the paths of the control API begin."""
+
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+
+
+def is_control(path: str) -> bool:
+    """Return whether a path is the control API's, which no other may be."""
+    return path == PREFIX or path.startswith(f"{PREFIX}/")
 
 
 class Access:

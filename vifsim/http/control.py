@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from vifsim.errors import ApiFault, ControlFault, ScenarioError, UsageError
+from vifsim.http.access import PREFIX
 from vifsim.http.asking import (
     MAX_BYTES,
     MAX_SNAPSHOT_BYTES,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PREFIX = "/_vifsim"
 _MOST_ENTRIES = 10_000
 _DEFAULT_ENTRIES = 1_000
 
@@ -82,11 +82,6 @@ class Control:
     async def let_go(self) -> None:
         """End the streams of events."""
         await self._feed.aclose()
-
-    @staticmethod
-    def owns(path: str) -> bool:
-        """Return whether a path is the control API's, which no other may be."""
-        return path == PREFIX or path.startswith(f"{PREFIX}/")
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer a request to a path of the control API.

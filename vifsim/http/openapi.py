@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from vifsim.errors import UsageError
 from vifsim.http import shapes
+from vifsim.http.access import PREFIX
 from vifsim.http.app import CHOICES, ROUTES
 from vifsim.http.bodies import SCHEMAS
 from vifsim.http.codec import MAX_BODY_BYTES
-from vifsim.http.control import PREFIX
 from vifsim.scenario.schema import RuleSchema, ScenarioSchema, WorldSchema
 from vifsim.version import __version__
 

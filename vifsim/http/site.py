@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from vifsim.errors import UsageError
-from vifsim.http.control import PREFIX
+from vifsim.http.access import PREFIX
 from vifsim.http.listener import Listener
 from vifsim.http.serving import Runner, StampingServer
 
