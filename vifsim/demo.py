@@ -9,10 +9,11 @@ the journal, by the one who tells, never by the client.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +59,7 @@ _TRIES = 5
 _WAIT_AND_TRY = frozenset({413, 429, 503})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Step:
     """One call of the demo.
 
@@ -75,7 +76,7 @@ class Step:
     wait: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Ending:
     """How the demo ended.
 

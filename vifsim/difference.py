@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vifsim import backend as backends
 from vifsim.clock import SimClock
 from vifsim.errors import ControlFault
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ _MOST = 8
 _SIGNS = {"-": "gone", "+": "new", "~": "changed"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Picture:
     """A cloud at one moment.
 
@@ -39,7 +40,7 @@ class Picture:
     tokens: Sequence[Thing] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Beginning:
     """How a cloud began, to be looked at later, and only by who must know.
 

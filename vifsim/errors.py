@@ -38,6 +38,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from vifsim.values import frozen
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -257,7 +259,7 @@ class NoAnswer(VifsimError):
         self.wire = wire
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Problem:
     """One place in a user's document that is wrong.
 

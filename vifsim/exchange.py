@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from vifsim.errors import ControlFault
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,7 +111,7 @@ class Redelivery:
     answer: Literal["first", "last"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Decision:
     """What the scenario does to one call.
 

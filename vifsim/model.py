@@ -6,9 +6,11 @@ UTC; ids are lower-case.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NewType
+
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +83,7 @@ SERVER_STATUSES: tuple[str, ...] = (
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Quotas:
     """How much a tenant may have; None: no limit.
 
@@ -98,7 +100,7 @@ class Quotas:
     vifs_per_server: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Policy:
     """An account policy, as managed accounts have them.
 
@@ -112,7 +114,7 @@ class Policy:
     exactly_isolated: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Settings:
     """How the cloud behaves when it is healthy.
 
@@ -166,7 +168,7 @@ PROFILES: Mapping[Profile, Mapping[str, Any]] = MappingProxyType(
 """What a profile changes; a setting of its own wins over it. Source: as `Settings`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class User:
     """A user of a tenant.
 
@@ -184,7 +186,7 @@ class User:
     token: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Tenant:
     """A tenant; a quota of its own wins over the settings' for the keys it names."""
 
@@ -192,7 +194,7 @@ class Tenant:
     quotas: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Network:
     """A network. `tenant` and `cidr` are None for PublicNet and ServiceNet only."""
 
@@ -207,7 +209,7 @@ class Network:
         return self.tenant is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class VirtualInterface:
     """An attachment of a server to a network.
 
@@ -224,7 +226,7 @@ class VirtualInterface:
     addresses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BuildFault:
     """Why a server is in ERROR; `created` in seconds since the epoch."""
 
@@ -234,7 +236,7 @@ class BuildFault:
     details: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Server:
     """A server, as it is stored and as it is shown.
 
@@ -270,7 +272,7 @@ class Server:
     fault: BuildFault | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ServerView:
     """A server with its interfaces, as one read saw them.
 
@@ -283,7 +285,7 @@ class ServerView:
     updated: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NewServer:
     """What a client asks for; `networks` None: PublicNet and ServiceNet."""
 
@@ -299,7 +301,7 @@ class NewServer:
     config_drive: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CreatedServer:
     """A new server and its first password, which is never shown again."""
 
@@ -307,7 +309,7 @@ class CreatedServer:
     admin_pass: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ServerQuery:
     """Which servers to list, newest first.
 
@@ -325,7 +327,7 @@ class ServerQuery:
     flavor: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Identity:
     """Who a token speaks for. `token_id` is the token's digest."""
 
@@ -336,7 +338,7 @@ class Identity:
     token_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Token:
     """A token as it is stored: its digest, never its text.
 
@@ -353,7 +355,7 @@ class Token:
     by: str = "APIKEY"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Access:
     """A log-in's answer, or a token's facts; `text` is empty where only the digest is known."""
 
@@ -362,7 +364,7 @@ class Access:
     user: User
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Credentials:
     """What a client logs in with; exactly one of the three secrets is given."""
 
@@ -373,7 +375,7 @@ class Credentials:
     tenant: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Usage:
     """What a tenant has, beside its quotas."""
 
@@ -383,7 +385,7 @@ class Usage:
     networks: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rate:
     """One rate limit and what is left of it.
 
@@ -399,7 +401,7 @@ class Rate:
     next_available: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Limits:
     """The answer of `get_limits`: the absolute part, and the rates in their order."""
 
@@ -407,7 +409,7 @@ class Limits:
     rates: tuple[Rate, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SeedServer:
     """A server of a world, before it has an id; `networks` by label or id."""
 
@@ -419,7 +421,7 @@ class SeedServer:
     networks: tuple[str, ...] = ("public", "private")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SeedInterface:
     """An attachment of a world, or the fixed values of one that a server's `networks` make."""
 
@@ -430,7 +432,7 @@ class SeedInterface:
     addresses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SeedNetwork:
     """A network of a world, before it has an id."""
 
@@ -440,7 +442,7 @@ class SeedNetwork:
     id: NetworkId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class World:
     """What exists at the start, and how the cloud behaves."""
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from vifsim.errors import ControlFault
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,7 +38,7 @@ _FREE = 50e-6
 """Seconds that copying may take each time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Frame:
     """What many moments have in common: the rules, and what they had counted.
 

@@ -7,7 +7,7 @@ Source: control API, section 3.3 (docs/control-api.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from vifsim import scenario as scenarios
@@ -18,6 +18,7 @@ from vifsim.scenario.answers import Making, fault_of
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.engine import Engine
 from vifsim.scenario.rule import Capacity, Limit, Scenario, Status
+from vifsim.values import frozen
 from vifsim.worlds import merged_world
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def explained(looks: Iterable[Look]) -> list[Document]:
 # ── the recording ──
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Recording:
     """An export, read.
 

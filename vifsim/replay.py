@@ -7,7 +7,7 @@ Source: docs/scenarios.md, "Replay".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from vifsim.errors import UsageError
 from vifsim.recording import place_of
 from vifsim.scenario.flaws import did_you_mean
 from vifsim.simulator import Simulator
+from vifsim.values import frozen
 from vifsim.worlds import with_demo_secrets
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from vifsim.recording import Recording
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Parting:
     """The first call that only one of two runs has, or that the two were told differently.
 

@@ -9,8 +9,9 @@ The house rule: values and promises only; how the simulator lives by them stands
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -25,7 +26,7 @@ class Outdated(Exception):
     """Another process has published since; catch up, and ask again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Published:
     """What one process said last and all of them live by.
 
@@ -40,7 +41,7 @@ class Published:
     start: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Question(Generic[T]):
     """Something to decide by the counts of all processes.
 
@@ -57,7 +58,7 @@ class Question(Generic[T]):
     decide: Callable[[State], T]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Head:
     """Where the journal of all processes stands.
 
@@ -76,7 +77,7 @@ class Head:
     dropped: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Entry:
     """One entry of the journal of all processes, as JSON text.
 

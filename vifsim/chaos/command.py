@@ -15,11 +15,11 @@ import shutil
 import signal
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vifsim.errors import UsageError
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -39,7 +39,7 @@ _LAST_WORDS = 0.2
 Ended = Literal["by_itself", "time_limit", "signal"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Ending:
     """How a command ended.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from vifsim.model import OPERATIONS
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +27,7 @@ _CHANGES = frozenset(OPERATIONS) - _READS - {"unknown"}
 _LISTS = _READS - _PUBLIC - {"get_limits", "list_endpoints", "list_tenants", "validate_token"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Kind:
     """One kind of fault.
 
@@ -130,7 +131,7 @@ class Site:
     nth: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Fault:
     """A kind of fault that befalls one call, once."""
 

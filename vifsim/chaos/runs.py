@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vifsim.chaos.command import Ending, run_command
@@ -16,6 +16,7 @@ from vifsim.errors import UsageError
 from vifsim.model import DEMO_DOCUMENT
 from vifsim.scorecard.traffic import Traffic
 from vifsim.simulator import Simulator
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ Source: scorecard, "Chains" (docs/scorecard.md).
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Order:
     """What to run: a scenario by name or path, which repeat of it, and how."""
 
@@ -62,7 +63,7 @@ class Order:
     time_limit: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Finished:
     """A run that is over: what is judged, and how its clients ended."""
 

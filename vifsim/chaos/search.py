@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from vifsim.chaos.faults import KINDS, Fault, Site, faults_at, is_survivable, schedule_of
 from vifsim.draws import draw
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ _CONFIRMING = 3
 _MOST = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Trial:
     """What one schedule did to the client.
 
@@ -58,7 +59,7 @@ class Trial:
         return bool(self.sites)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Found:
     """The smallest schedule that breaks the client, and what it breaks.
 
@@ -85,7 +86,7 @@ class Found:
         ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Outcome:
     """What a hunt came to.
 

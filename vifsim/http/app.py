@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 from vifsim.errors import BadMethod, ItemNotFound, NotImplementedHere
 from vifsim.http import identity, networks, servers
 from vifsim.http.codec import MALFORMED
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from vifsim.errors import ApiFault
@@ -34,7 +35,7 @@ _LONGEST_REMEMBERED = 256
 _IDS = frozenset({"server_id", "network_id", "interface_id"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Route:
     """One operation on one path.
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Generator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aiohttp import web
@@ -23,6 +22,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestHandler
+
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -137,7 +138,7 @@ class Rounds:
             connection.write_out()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Common:
     """What all connections of a server have in common.
 

@@ -7,10 +7,10 @@ Source: API contract, section 7.2 (docs/api.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vifsim.scenario.rule import Limit, Match, RetryAfterRule, Rule, Schedule
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from vifsim.model import Settings
@@ -32,7 +32,7 @@ _GET = ("GET", "HEAD")
 _VIF_REGEX = "^/servers/([^/]+)/os-virtual-interfacesv2/?$"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DocumentedLimit:
     """One line of the documented table; `per_server`: a setting can count it per server."""
 

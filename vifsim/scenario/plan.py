@@ -8,7 +8,6 @@ Source: scenario format, "Looking ahead" (docs/scenarios.md).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vifsim.draws import identifier, token_digest
@@ -37,6 +36,7 @@ from vifsim.scenario.matching import (
     windows_of,
 )
 from vifsim.scenario.rule import Capacity, Latency, Limit
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,7 +57,7 @@ _LONGEST_WINDOW = 3600.0
 """Seconds of a limit's window beyond which its end is not waited for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Row:
     """One line of the timeline.
 
@@ -75,7 +75,7 @@ class Row:
     spans: tuple[Span, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Step:
     """What one call of the plan is told, and how much later than by the cloud alone, seconds."""
 
@@ -87,7 +87,7 @@ class Step:
     kind: Literal["passes", "slow", "fault"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Plan:
     """A scenario's timeline, and the decisions on calls of one operation, `every` seconds one."""
 

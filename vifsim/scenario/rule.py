@@ -8,8 +8,10 @@ Source: scenario format (docs/scenarios.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +27,7 @@ ExpectedVerdict = Literal["pass", "fail", "any"]
 """What a scenario says a good client gets from a rule of the scorecard."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Match:
     """Which calls: every field that is not empty must hold; within a field any of its globs.
 
@@ -43,7 +45,7 @@ class Match:
     addresses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Chance:
     """A probability, or one that moves in a straight line across the phase `during`."""
 
@@ -56,7 +58,7 @@ class Chance:
         return self.start != self.end
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Flap:
     """A square wave in scenario time that begins up; a rule fires while it is down. Seconds."""
 
@@ -64,7 +66,7 @@ class Flap:
     down: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Schedule:
     """Which of the matching calls; all that is given must hold.
 
@@ -88,7 +90,7 @@ class Schedule:
         return not (self.first is self.every is self.after is self.times is None and not self.nth)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RetryAfterRule:
     """The `retry_after` of a rule.
 
@@ -103,7 +105,7 @@ class RetryAfterRule:
     spread: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Distribution:
     """A distribution of delays, in seconds.
 
@@ -117,7 +119,7 @@ class Distribution:
     points: tuple[tuple[float, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Latency:
     """A slow answer."""
 
@@ -125,7 +127,7 @@ class Latency:
     delay: Distribution
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Status:
     """The API's own fault of that status.
 
@@ -139,7 +141,7 @@ class Status:
     body: BodyForm | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Limit:
     """`rate` calls in each fixed window of `window` seconds; `status` answers the others."""
 
@@ -152,7 +154,7 @@ class Limit:
     body: BodyForm | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Capacity:
     """Honest overload: `workers` serve, `queue` calls may wait, `shed` answers the others."""
 
@@ -163,21 +165,21 @@ class Capacity:
     shed: int = 503
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ExpireToken:
     """The token of the call is dead from now on."""
 
     key: ClassVar[str] = "expire_token"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Reset:
     """A TCP RST instead of an answer."""
 
     key: ClassVar[str] = "reset"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Close:
     """A FIN with no answer, or in the middle of one."""
 
@@ -185,7 +187,7 @@ class Close:
     where: Literal["before_headers", "mid_body"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Hang:
     """Silence for `seconds` (None: for ever), then a FIN."""
 
@@ -193,7 +195,7 @@ class Hang:
     seconds: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Drip:
     """A slow body: `rate` bytes a second, or `chunks` equal pieces over `over` seconds."""
 
@@ -203,7 +205,7 @@ class Drip:
     over: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Truncate:
     """A share of the body (0..1) or a number of its bytes, then a FIN."""
 
@@ -212,7 +214,7 @@ class Truncate:
     size_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Corrupt:
     """A 200 that does not hold what it should.
 
@@ -226,7 +228,7 @@ class Corrupt:
     surplus: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Stale:
     """Gets and lists show the world of `seconds` ago as far as creates and deletes go."""
 
@@ -234,7 +236,7 @@ class Stale:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Duplicate:
     """A proxy delivers the call `times` times, `gap` seconds apart, and passes on one answer."""
 
@@ -244,7 +246,7 @@ class Duplicate:
     answer: Literal["first", "last"] = "first"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class KeepaliveCut:
     """After a whole answer the connection closes without notice."""
 
@@ -318,7 +320,7 @@ SCORECARD_RULES: tuple[str, ...] = (
 """The rules of the scorecard, R01 to R24, which `expect` may name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rule:
     """One rule: match, schedule, and exactly one fault.
 
@@ -339,7 +341,7 @@ class Rule:
     column: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Phase:
     """A named, half-open stretch of scenario time, in seconds."""
 
@@ -348,7 +350,7 @@ class Phase:
     end: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ClientIntent:
     """What the client under test means to do.
 
@@ -361,7 +363,7 @@ class ClientIntent:
     max_reasonable_wait: float = 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Expectation:
     """What turns a scenario into a test. None and empty: nothing is expected.
 
@@ -376,7 +378,7 @@ class Expectation:
     thresholds: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Scenario:
     """A scenario, checked.
 

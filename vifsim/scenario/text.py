@@ -21,6 +21,7 @@ from typing import Any, NoReturn, cast
 import yaml
 
 from vifsim.errors import Problem, ScenarioError
+from vifsim.values import frozen
 
 Path = tuple[str | int, ...]
 """The way to a value of a document: keys, and places in lists from 0."""
@@ -59,7 +60,7 @@ class Node:
     height: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Document:
     """What was read. `problems` are those that do not stand in the way of reading the rest."""
 

@@ -9,13 +9,14 @@ Source: scorecard, "Definitions" (docs/scorecard.md); control API, section 3.2
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from vifsim.model import Settings
 from vifsim.scenario.documented import documented_rules
 from vifsim.scenario.rule import Corrupt, Scenario, Status
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ _PLAUSIBLE = frozenset({"set", "drop"})
 _OP_HEADERS = frozenset({"x-vifsim-op", "idempotency-key"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Run:
     """One run of a client: what the journal kept, and what it is judged by.
 
@@ -69,7 +70,7 @@ class Run:
         return 1.0 / self.speed if self.clock == "scaled" and self.speed else 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Attempt:
     """One request and what came of it.
 

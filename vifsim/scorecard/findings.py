@@ -7,8 +7,10 @@ Source: scorecard, "Definitions" (docs/scorecard.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +24,7 @@ MOST_EVIDENCE = 20
 _MOST_ENTRIES = 50
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Finding:
     """One instance of a rule.
 
@@ -37,7 +39,7 @@ class Finding:
     evidence: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Judged:
     """The verdict of one rule over a whole run."""
 
@@ -46,7 +48,7 @@ class Judged:
     evidence: Sequence[Mapping[str, Any]] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rule:
     """One rule of the catalogue.
 

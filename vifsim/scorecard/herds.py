@@ -12,13 +12,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
 from vifsim.scorecard.chains import SLACK, wait
 from vifsim.scorecard.findings import evidence, failed, passed, unclear
 from vifsim.scorecard.traffic import first_fault
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +84,7 @@ def width(moments: Sequence[float]) -> float:
     return cuts[-1] - cuts[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Wave:
     """The k-th retries of a herd.
 

@@ -9,13 +9,13 @@ Source: scorecard, R06 (docs/scorecard.md).
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from vifsim.scorecard.chains import retry_waits
 from vifsim.scorecard.findings import evidence, failed, passed, unclear
 from vifsim.scorecard.traffic import seqs
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ _COARSE = 5.0
 Name = tuple[str, str, "str | None", int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Repeat:
     """The chains of one run by what they asked, so that another run's can be laid beside them."""
 

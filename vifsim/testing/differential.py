@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +15,7 @@ from vifsim import backend as backends
 from vifsim.clock import SimClock
 from vifsim.draws import draw
 from vifsim.testing.steps import CIDRS, OPERATIONS, STATUSES, MakeBackend, Side, Step
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -26,7 +26,7 @@ _WEIGHTS = {"create_virtual_interface": 6, "delete_virtual_interface": 3, "wait"
 """How many chances each operation has; 2 where nothing is said."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Difference:
     """Where two backends part: after these steps the last one is answered differently."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from vifsim.errors import UsageError
 from vifsim.facade import Cloud, in_thread
 from vifsim.simulator import Simulator
 from vifsim.testing.telling import Watched, stops, tell
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
@@ -40,7 +40,7 @@ _FAILED = pytest.StashKey[bool]()
 _STRAGGLERS: list[str] = []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Order:
     """How the clouds of one test are set up, and what is checked at its end."""
 

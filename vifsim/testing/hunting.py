@@ -10,7 +10,6 @@ Source: docs/chaos.md.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from vifsim.chaos.search import Hunt, Outcome, Trial
 from vifsim.clock import SimClock
 from vifsim.errors import UsageError
 from vifsim.simulator import Simulator
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     import os
@@ -42,7 +42,7 @@ So many on a calm cloud; after that so many times the calm run's, and so many be
 _TIME_LIMIT = 120.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HuntResult:
     """What a hunt came to; true where something was found.
 

@@ -41,6 +41,7 @@ from vifsim.model import (
     ServerId,
     ServerQuery,
 )
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from vifsim.clock import SimClock
@@ -52,7 +53,7 @@ STATUSES = ("ACTIVE", "SUSPENDED", "ERROR", "REBUILD", "SHUTOFF")
 CIDRS = ("192.168.5.0/24", "10.9.0.0/30", "fd00:9::/64", "10.0.0.0/24")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Step:
     """One call: `server`, `network` and `interface` are places in the pools, `text` its word."""
 

@@ -1,0 +1,104 @@
+"""Values made by `frozen` behave as those that `dataclass` made by itself."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vifsim.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Of:
+    """Names classes alike, whatever makes them."""
+
+    def __init__(self, decorate: Callable[[type], type]) -> None:
+        @decorate
+        class Place:
+            street: str
+            number: int = 0
+            secret: str = field(default="", repr=False)
+            tags: list[str] = field(default_factory=list[str], hash=False)
+            seen: int = field(default=0, compare=False)
+
+        self.place: Any = Place
+
+
+def made_by_dataclass(cls: type) -> type:
+    return dataclass(frozen=True, slots=True, kw_only=True)(cls)
+
+
+OURS = Of(frozen)
+THEIRS = Of(made_by_dataclass)
+PLACES = st.fixed_dictionaries(
+    {"street": st.sampled_from("ab")},
+    optional={
+        "number": st.integers(0, 1),
+        "secret": st.sampled_from("xy"),
+        "tags": st.lists(st.just("t"), max_size=1),
+        "seen": st.integers(0, 1),
+    },
+)
+
+
+@given(PLACES, PLACES)
+def test_values_are_equal_where_those_of_dataclass_are(one: Any, other: Any) -> None:
+    ours = OURS.place(**one) == OURS.place(**other)
+
+    assert ours is (THEIRS.place(**one) == THEIRS.place(**other))
+
+
+@given(PLACES, PLACES)
+def test_equal_values_have_equal_hashes(one: Any, other: Any) -> None:
+    ours, others = OURS.place(**one), OURS.place(**other)
+
+    if ours == others:
+        assert hash(ours) == hash(others)
+    assert hash(ours) == hash(THEIRS.place(**one))
+
+
+@given(PLACES)
+def test_a_value_reads_as_one_of_dataclass(one: Any) -> None:
+    assert repr(OURS.place(**one)) == repr(THEIRS.place(**one))
+
+
+def test_values_of_two_classes_are_never_equal() -> None:
+    assert OURS.place(street="a") != THEIRS.place(street="a")
+    assert OURS.place(street="a") != "a"
+
+
+def test_a_value_does_not_change() -> None:
+    place = OURS.place(street="a")
+
+    with pytest.raises(FrozenInstanceError):
+        place.street = "b"
+
+    assert replace(place, street="b").street == "b"
+    assert [one.name for one in fields(place)] == list(OURS.place.__slots__)
+
+
+def test_what_a_class_says_of_itself_stays() -> None:
+    @frozen
+    class Secret:
+        word: str
+
+        def __repr__(self) -> str:
+            return "Secret(...)"
+
+    assert repr(Secret(word="open")) == "Secret(...)"
+    assert Secret(word="open") == Secret(word="open")
+
+
+def test_what_holds_something_that_has_no_hash_has_none() -> None:
+    @frozen
+    class Bag:
+        things: list[str]
+
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Bag(things=[]))
