@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Of:
     """Names classes alike, whatever makes them."""
 
-    def __init__(self, decorate: Callable[[type], type]) -> None:
+    def __init__(self, decorate: Callable[[type[Any]], type[Any]]) -> None:
         @decorate
         class Place:
             street: str
@@ -30,7 +30,7 @@ class Of:
         self.place: Any = Place
 
 
-def made_by_dataclass(cls: type) -> type:
+def made_by_dataclass(cls: type[Any]) -> Any:
     return dataclass(frozen=True, slots=True, kw_only=True)(cls)
 
 

@@ -63,13 +63,14 @@ class Desk:
     def __init__(self) -> None:
         self.tasks: list[asyncio.Task[Any] | None] = []
         self.waits_for: asyncio.Future[str] | None = None
-        self.fails: Exception | None = None
+        self.fails: BaseException | None = None  # the next call, and no other
         self.told: list[str] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.tasks.append(asyncio.current_task())
-        if self.fails is not None:
-            raise self.fails
+        fails, self.fails = self.fails, None
+        if fails is not None:
+            raise fails
         text = "at once"
         if self.waits_for is not None:
             try:
@@ -378,6 +379,20 @@ async def test_a_failure_is_told_and_logged_as_aiohttp_does(
 
     assert [status for _, status, _ in server.answers] == [500]
     assert "a header holds a line break" in caplog.text
+
+
+@pytest.mark.parametrize("fails", [ValueError(), asyncio.CancelledError()], ids=repr)
+async def test_a_call_that_fails_takes_no_other_with_it(
+    server: Server, desk: Desk, fails: BaseException
+) -> None:
+    first, second = await server.connect("first"), await server.connect("second")
+    desk.fails = fails
+
+    for connection, _ in (first, second):
+        connection.data_received(GET)
+    await turns()
+
+    assert [name for name, status, _ in server.answers if status == 200] == ["second"]
 
 
 # ── who leaves ───────────────────────────────────────────────────────────────────────────────────

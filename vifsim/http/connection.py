@@ -213,8 +213,8 @@ class Begun(Awaitable[web.StreamResponse], Generator[Any, Any, web.StreamRespons
                 answer.throw(asyncio.CancelledError())
 
 
-async def _given(result: web.StreamResponse | Exception) -> web.StreamResponse:
-    if isinstance(result, Exception):
+async def _given(result: web.StreamResponse | BaseException) -> web.StreamResponse:
+    if isinstance(result, BaseException):
         raise result
     return result
 
@@ -330,7 +330,7 @@ class StampedConnection(RequestHandler):
                 self._end_request()
             else:
                 self._begun = Begun(request, _given(end.value))
-        except Exception as exc:  # noqa: BLE001 -- aiohttp says so to the client, and logs it
+        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 -- aiohttp deals with it
             self._begun = Begun(request, _given(exc))
         else:
             self._begun = Begun(request, answer, waits_for)
