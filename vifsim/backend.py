@@ -90,7 +90,7 @@ class Backend(ABC):
     at_once: bool = False
     """Whether operations end without waiting for anything, mostly, and otherwise for a future.
 
-    A call to such a backend may be begun before there is a task for it: what needs one, as
+    A call to such a backend is answered without a task of its own: what needs one, as
     `asyncio.timeout` does, may not be used.
     """
 

@@ -319,7 +319,7 @@ async def test_a_request_behind_one_that_waits_waits_too(server: Server, desk: D
 # ── what has to wait ─────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_request_that_waits_goes_on_in_a_task_of_its_own(
+async def test_a_request_that_waits_is_answered_when_its_time_has_come(
     server: Server, desk: Desk
 ) -> None:
     desk.waits_for = asyncio.get_running_loop().create_future()
@@ -332,6 +332,30 @@ async def test_a_request_that_waits_goes_on_in_a_task_of_its_own(
 
     assert desk.told == ["/v2.0 is told"]
     assert [answer[1:] for answer in server.answers] == [(200, "late")]
+
+
+async def test_calls_that_wait_have_no_tasks_and_are_answered_together(
+    whole: tuple[Simulator, Server],
+) -> None:
+    simulator, server = whole
+    several = [await server.connect(name) for name in "abc"]
+    tasks = len(asyncio.all_tasks())
+    for connection, _ in several:
+        connection.data_received(LIMITS)
+    await turns()
+    parked = len(asyncio.all_tasks()), simulator.journal.under_way
+    ends: list[int] = []
+    simulator.journal.listeners.append(lambda _: ends.append(len(server.written)))
+
+    await simulator.clock.advance(10)
+
+    assert parked == (tasks, 3)
+    assert ends == [0, 0, 0]
+    assert [(name, status) for name, status, _ in server.answers] == [
+        ("a", 200),
+        ("b", 200),
+        ("c", 200),
+    ]
 
 
 async def test_what_is_not_at_once_begins_in_a_task(server: Server, desk: Desk) -> None:

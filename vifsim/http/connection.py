@@ -2,9 +2,9 @@
 
 aiohttp lets a task of the connection wait for a request, and makes another one for each. Where
 nothing has to be waited for, both cost more than the answer: so the requests that come whole in one
-turn of the loop are answered together in the next, and mostly that is all. Where one has to wait
-after all, for a delay say, or where it is no everyday request, aiohttp's task goes on with it, as
-with any other.
+turn of the loop are answered together in the next, and mostly that is all. One that has to wait
+after all, for a delay say, is gone on with, without a task, with those that come when its time has
+come. What is no everyday request is for aiohttp's task, as any is elsewhere.
 
 The house rule: an arrival is stamped when its bytes come, before anything is parsed, so that time
 spent in queues counts as part of a delay and not on top of it.
@@ -13,7 +13,7 @@ spent in queues counts as part of a delay and not on top of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Generator, Mapping
+from collections.abc import Mapping  # noqa: TC003 -- a field of a tuple
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -26,13 +26,14 @@ from aiohttp.web_protocol import RequestHandler
 from vifsim.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from multidict import CIMultiDictProxy
 
     from vifsim.clock import Clock
     from vifsim.http.turns import Turns
 
+    _Answer = tuple[web.Request, Coroutine[Any, Any, web.StreamResponse]]
     _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
     Raw = tuple[tuple[bytes, bytes], ...]
     Kept = tuple[Mapping[str, str], int]
@@ -156,63 +157,6 @@ class Common:
     shown: Shown
 
 
-_NOTHING = object()
-
-
-class Begun(Awaitable[web.StreamResponse], Generator[Any, Any, web.StreamResponse]):
-    """A request that was begun at once and has to wait; awaiting it goes on with it, in a task.
-
-    It is its own iterator: thousands may wait, and a generator for each would take its room.
-
-    Args:
-        request: that is answered.
-        answer: what answers it.
-        waits_for: what it has yielded last.
-    """
-
-    __slots__ = ("_answer", "_waits_for", "request")
-
-    def __init__(
-        self,
-        request: web.Request,
-        answer: Coroutine[Any, Any, web.StreamResponse],
-        waits_for: Any = None,
-    ) -> None:
-        self.request = request
-        self._answer: Coroutine[Any, Any, web.StreamResponse] | None = answer
-        self._waits_for = waits_for
-
-    def __await__(self) -> Generator[Any, Any, web.StreamResponse]:
-        return self
-
-    def send(self, value: Any) -> Any:
-        """Go on with it, once the task waits for what it waits for.
-
-        Raises:
-            StopIteration: it is answered; the value is the response.
-            CancelledError: it was cut.
-        """
-        if self._answer is None:
-            raise asyncio.CancelledError
-        if self._waits_for is not _NOTHING:
-            waits_for, self._waits_for = self._waits_for, _NOTHING
-            return waits_for
-        return self._answer.send(value)
-
-    def throw(self, *exc: Any) -> Any:
-        """Let an exception be met where it waits."""
-        if self._answer is None:
-            raise asyncio.CancelledError
-        return self._answer.throw(*exc)
-
-    def cut(self) -> None:
-        """End it before anybody goes on with it."""
-        answer, self._answer = self._answer, None
-        if answer is not None:
-            with suppress(asyncio.CancelledError, StopIteration):
-                answer.throw(asyncio.CancelledError())
-
-
 async def _given(result: web.StreamResponse | BaseException) -> web.StreamResponse:
     if isinstance(result, BaseException):
         raise result
@@ -226,14 +170,15 @@ class StampedConnection(RequestHandler):
         "_arrivals",
         "_arrived",
         "_aside",
-        "_begun",
         "_common",
         "_first",
         "_made_at",
         "_number",
         "_others",
         "_out",
+        "_parked",
         "_peer",
+        "_unsent",
     )
 
     def __init__(self, manager: web.Server, *, common: Common, number: int, **kwargs: Any) -> None:
@@ -246,7 +191,8 @@ class StampedConnection(RequestHandler):
         self._arrivals: list[float] | None = None  # of those that aiohttp's task is to answer
         self._first: tuple[Raw, Kept] = (), ({}, 0)  # most connections send no other
         self._others: dict[Raw, Kept] | None = None
-        self._begun: Begun | None = None
+        self._parked: _Answer | None = None  # what waits
+        self._unsent: _Answer | None = None  # what aiohttp's task is to send
         self._aside: asyncio.Future[None] | None = None  # aiohttp's, while an answer is made
         self._out: bytes = b""  # the answer, until those of others are made
 
@@ -266,8 +212,10 @@ class StampedConnection(RequestHandler):
         super().connection_lost(exc)
         if hasattr(transport, "_read_ready_cb"):
             transport._read_ready_cb = None  # noqa: SLF001 -- it has no other end
-        if self._begun is not None:
-            self._begun.cut()
+        self._cut_parked()
+        unsent = self.take_unsent()
+        if unsent is not None:
+            unsent[1].close()
 
     def data_received(self, data: bytes) -> None:
         """Stamp the requests that these bytes complete the headers of."""
@@ -312,28 +260,51 @@ class StampedConnection(RequestHandler):
         )
 
     def answer(self) -> None:
-        """Begin the request that has come, which mostly is all.
+        """Begin the request that has come, or go on with it; mostly that is all.
 
-        What has to wait, and what aiohttp must still send, is left for its task to go on with.
+        What aiohttp must still send is left for its task.
         """
         if self._force_close:
             return
-        message, payload = self._messages[0]
-        request: Any = self._common.make_request(
-            message, payload, self, StreamWriter(self, self._loop), self._task_handler
-        )
-        answer = self._common.answering.handle(request)
+        request, answer = self._parked or self._begin()
+        self._parked = None
         try:
             waits_for = answer.send(None)
         except StopIteration as end:
             if end.value is SENT:
                 self._end_request()
             else:
-                self._begun = Begun(request, _given(end.value))
+                self._unsent = request, _given(end.value)
         except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 -- aiohttp deals with it
-            self._begun = Begun(request, _given(exc))
+            self._unsent = request, _given(exc)
         else:
-            self._begun = Begun(request, answer, waits_for)
+            self._parked = request, answer
+            self._wake_after(waits_for)
+
+    def _begin(self) -> _Answer:
+        message, payload = self._messages[0]
+        writer = StreamWriter(self, self._loop)
+        request: Any = self._common.make_request(message, payload, self, writer, self._task_handler)
+        return request, self._common.answering.handle(request)
+
+    def _wake_after(self, waits_for: Any) -> None:
+        """Go on once what was yielded is done, as asyncio's tasks do."""
+        if waits_for is None:  # only for others to have a turn
+            self._loop.call_soon(self._wake)
+        else:
+            waits_for._asyncio_future_blocking = False  # noqa: SLF001 -- so one says that one waits
+            waits_for.add_done_callback(self._wake)
+
+    def _wake(self, _: object = None) -> None:
+        if self._parked is not None:
+            self._common.rounds.add(self)
+
+    def _cut_parked(self) -> None:
+        """Let what waits know that it waits in vain."""
+        parked, self._parked = self._parked, None
+        if parked is not None:
+            with suppress(asyncio.CancelledError, StopIteration):
+                parked[1].throw(asyncio.CancelledError())
 
     def _end_request(self) -> None:
         """Do what aiohttp's task does after an answer."""
@@ -349,12 +320,14 @@ class StampedConnection(RequestHandler):
     def write_out(self) -> None:
         """Write the answer, and let aiohttp's task go on with what is left to do."""
         self.flush()
+        if self._parked is not None and not self._force_close:
+            return
         waiter, self._aside = self._aside, None
-        assert waiter is not None  # noqa: S101 -- it was put aside for this round
+        assert waiter is not None  # noqa: S101 -- it was put aside for this request
         self._waiter = waiter
         if self._force_close:
             waiter.cancel()
-        elif self._close and self._begun is None:
+        elif self._close and self._unsent is None:
             self.force_close()  # after what is written, and before what was sent behind it
         elif self._messages and not waiter.done():
             waiter.set_result(None)
@@ -366,19 +339,19 @@ class StampedConnection(RequestHandler):
             self.transport.write(data)
 
     @property
-    def begun(self) -> Begun | None:
-        """What was begun and has to be gone on with."""
-        return self._begun
+    def unsent(self) -> _Answer | None:
+        """What aiohttp's task is to send: the request, and what gives its response."""
+        return self._unsent
 
-    def take_begun(self) -> Begun | None:
-        """Return what was begun and has to be gone on with, once."""
-        begun, self._begun = self._begun, None
-        return begun
+    def take_unsent(self) -> _Answer | None:
+        """Return what aiohttp's task is to send, once."""
+        unsent, self._unsent = self._unsent, None
+        return unsent
 
     def cut_call(self) -> None:
         """End the call that is under way, and the connection: it gets no answer."""
-        if self._begun is not None:
-            self._begun.cut()
+        if self._parked is not None:
+            self._cut_parked()
             self.force_close()
         elif self._task_handler is not None:
             self._task_handler.cancel()
@@ -390,7 +363,7 @@ class StampedConnection(RequestHandler):
         request_handler: _Handler,
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Answer a request in aiohttp's task; one that others were sent behind takes its turn."""
-        if self._begun is None:
+        if self._unsent is None:
             self._arrived = self._arrivals.pop(0) if self._arrivals else None
             if self._messages:
                 return self._handle_in_turn(request, start_time, request_handler)

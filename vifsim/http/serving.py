@@ -39,9 +39,9 @@ class StampingServer(web.Server):
 
     def __init__(self, handler: _Handler, common: Common) -> None:
         def make_request(*arguments: Any) -> web.BaseRequest:
-            """Return the request that a task is to answer: the one that was begun, or new."""
-            begun = arguments[2].begun
-            return common.make_request(*arguments) if begun is None else begun.request
+            """Return a request: a new one, or the one that is answered and not sent."""
+            unsent = arguments[2].unsent
+            return common.make_request(*arguments) if unsent is None else unsent[0]
 
         super().__init__(
             cast("Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", handler),
@@ -176,9 +176,9 @@ class Runner(web.BaseRunner):
         return StampingServer(self._handle, common)
 
     def _handle(self, request: web.Request) -> Awaitable[web.StreamResponse]:
-        begun = cast("StampedConnection", request.protocol).take_begun()
-        if begun is not None:
-            return begun
+        unsent = cast("StampedConnection", request.protocol).take_unsent()
+        if unsent is not None:
+            return unsent[1]
         return self._expecting(request) if "Expect" in request.headers else self._answer(request)
 
     async def _expecting(self, request: web.Request) -> web.StreamResponse:
