@@ -33,6 +33,18 @@ def test_a_full_journal_drops_its_oldest_entries_counts_them_and_says_so_once(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
+def test_an_entry_that_is_corrected_ends_once_for_who_listens() -> None:
+    journal, call, ends = Journal(SimClock(mode="manual")), a_call(), list[str | None]()
+    journal.open(call)
+    journal.listeners.append(lambda entry: ends.append(entry.outcome.ending))
+
+    journal.close(call, None, "completed")
+    journal.close(call, None, "client_gone")
+
+    assert ends == ["completed"]
+    assert call.outcome.ending == "client_gone"
+
+
 async def test_large_headers_and_paths_count_as_what_they_take(
     make_cloud: MakeCloud, api_of: ApiOf
 ) -> None:

@@ -96,13 +96,20 @@ class Journal:
             listener(call)
 
     def close(self, call: Call, answer: Answer | None, ending: Ending) -> None:
-        """End an entry: what the client was told, and how it ended."""
+        """End an entry: what the client was told, and how it ended.
+
+        One that has ended, of a client that proves to be gone while its answer is written, is
+        corrected; who listens was told of its end, and may count ends.
+        """
         outcome = call.outcome
+        told_already = outcome.ending is not None
         outcome.answer = answer
         outcome.ending = ending
         outcome.end = self._clock.now()
         outcome.real_end = self._clock.real()
         self._under_way.discard(call.seq)
+        if told_already:
+            return
         for listener in self.listeners:
             listener(call)
 
