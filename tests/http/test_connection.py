@@ -11,6 +11,7 @@ from aiohttp import web
 from vifsim.clock import SimClock
 from vifsim.http.connection import StampedConnection
 from vifsim.http.serving import Life, Runner, StampingServer
+from vifsim.http.turns import Turns
 from vifsim.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -297,6 +298,27 @@ async def test_a_connection_whose_task_was_ended_lets_others_have_their_answers(
     await turns()
 
     assert ("other", 200) in [answer[:2] for answer in server.answers]
+
+
+@pytest.mark.parametrize(("ahead", "turns_taken"), [(1, 0), (2, 1), (5, 4)])
+async def test_a_request_that_others_were_sent_behind_takes_its_turn(
+    server: Server, monkeypatch: pytest.MonkeyPatch, ahead: int, turns_taken: int
+) -> None:
+    taken: list[Turns] = []
+    take = Turns.take
+
+    async def noted(self: Turns) -> None:
+        taken.append(self)
+        await take(self)
+
+    monkeypatch.setattr(Turns, "take", noted)
+    connection, _ = await server.connect()
+
+    connection.data_received(GET * ahead)
+    await turns(16 * ahead)
+
+    assert len(server.answers) == ahead
+    assert len(taken) == turns_taken
 
 
 async def test_a_request_behind_one_that_waits_waits_too(server: Server, desk: Desk) -> None:
