@@ -1,15 +1,18 @@
-"""Values made by `frozen` behave as those that `dataclass` made by itself."""
+"""Values made by `frozen` and `slotted` behave as those that `dataclass` made by itself."""
 
 from __future__ import annotations
 
+from copy import copy, deepcopy
 from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
+from inspect import signature
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vifsim.values import frozen
+from vifsim.values import frozen, slotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,3 +105,81 @@ def test_what_holds_something_that_has_no_hash_has_none() -> None:
 
     with pytest.raises(TypeError, match="unhashable"):
         hash(Bag(things=[]))
+
+
+@frozen(kw_only=False)
+class Point:
+    """A value whose fields are given by place."""
+
+    x: int
+    y: int = 0
+
+
+def test_a_value_can_be_copied() -> None:
+    point = Point(1, 2)
+
+    copies = copy(point), deepcopy(point)
+
+    assert copies == (point, point)
+    assert copies[1] is not point
+
+
+def test_fields_by_place_are_in_order() -> None:
+    assert Point(1, 2) == Point(y=2, x=1)
+    assert Point(1).y == 0
+
+
+def test_a_value_is_made_as_dataclass_would_make_it() -> None:
+    ours, theirs = signature(OURS.place), signature(THEIRS.place)
+
+    assert list(ours.parameters) == list(theirs.parameters)
+    assert [one.kind for one in ours.parameters.values()] == [
+        one.kind for one in theirs.parameters.values()
+    ]
+
+
+def test_who_leaves_a_field_out_is_told_which() -> None:
+    with pytest.raises(TypeError, match=r"Place.__init__\(\) missing .* argument: 'street'"):
+        OURS.place()
+
+
+def test_nothing_is_written_for_a_class_that_nobody_makes_values_of() -> None:
+    @frozen
+    class Rare:
+        thing: int
+
+    before = isinstance(vars(Rare)["__init__"], FunctionType)
+    Rare(thing=1)
+    after = isinstance(vars(Rare)["__init__"], FunctionType)
+
+    assert (before, after) == (False, True)
+
+
+def test_what_is_slotted_can_be_changed_and_has_no_hash() -> None:
+    @slotted
+    class Count:
+        of: str
+        number: int = 0
+        seen: list[str] = field(default_factory=list[str])
+
+    count, other = Count("a"), Count("a")
+    count.number += 1
+    count.seen.append("x")
+
+    assert (count.number, other.number, other.seen) == (1, 0, [])
+    assert count != other
+    assert Count("a", 1, ["x"]) == count
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(count)
+    with pytest.raises(AttributeError):
+        count.more = 1  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue] -- the test's point
+
+
+def test_what_is_equal_to_itself_alone_has_a_hash() -> None:
+    @slotted(kw_only=True, eq=False)
+    class Thing:
+        name: str
+
+    one, other = Thing(name="a"), Thing(name="a")
+
+    assert len({one, other, one}) == 2

@@ -9,7 +9,7 @@ Source: API contract, sections 3 to 5 (docs/api.md).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from hashlib import sha1
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -31,6 +31,7 @@ from vifsim.model import (
     Tenant,
     VirtualInterface,
 )
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -353,7 +354,7 @@ def _no_wait() -> RetryAfter:
 # ── addresses ────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Pool:
     """The IPv4 addresses that a network hands out: hosts of one or more ranges, by their slot."""
 

@@ -7,7 +7,6 @@ line, such as the interfaces of a server that is gone, is not a line of its own.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vifsim import backend as backends
@@ -109,7 +108,7 @@ def differences(
     return [line.text(width) for line in lines]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Line:
     sign: str
     kind: str

@@ -34,7 +34,6 @@ bytes, only the command line turns a `UsageError` into a line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -55,7 +54,7 @@ class VifsimError(Exception):
     """The root of everything that vifsim raises."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class RetryAfter:
     """When a refused client may come back.
 

@@ -8,14 +8,14 @@ store at its commit, the answer and the end by `edge`.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from vifsim.errors import ControlFault
-from vifsim.values import frozen
+from vifsim.values import frozen, slotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,35 +25,35 @@ if TYPE_CHECKING:
 Ending = Literal["completed", "client_gone", "server_cut"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class WireReset:
     """A TCP RST."""
 
     kind = "reset"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class WireClose:
     """A FIN without an answer."""
 
     kind = "close"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class WireHang:
     """Silence, which is over by the time that the edge learns of it, then a FIN."""
 
     kind = "hang"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class WireMidBody:
     """The headers with the whole length, half of the body, then a FIN."""
 
     kind = "close"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class WireDrip:
     """The body slowly: at `rate` bytes a second, or in `chunks` pieces over `over` seconds."""
 
@@ -63,7 +63,7 @@ class WireDrip:
     kind = "drip"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class WireTruncate:
     """A share of the body (0..1) or a number of its bytes, then a FIN."""
 
@@ -72,7 +72,7 @@ class WireTruncate:
     kind = "truncate"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class WireCorrupt:
     """A whole answer that does not hold what it should; fields as in `scenario.rule.Corrupt`."""
 
@@ -83,7 +83,7 @@ class WireCorrupt:
     kind = "corrupt"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class WireKeepaliveCut:
     """A whole answer, then a FIN that nothing announced."""
 
@@ -102,7 +102,7 @@ WireEffect = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Redelivery:
     """A call is delivered `times` times, `gap` seconds apart; one answer is passed on."""
 
@@ -145,7 +145,7 @@ PASS = Decision()
 """The decision of a call that no rule touches; `is PASS` is the fast path."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Look:
     """One rule's look at one call.
 
@@ -161,7 +161,7 @@ class Look:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Effect:
     """What a call changed in the store, noted at the commit; `at` on the simulator's clock.
 
@@ -176,7 +176,7 @@ class Effect:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Answer:
     """What the client was told.
 
@@ -194,7 +194,7 @@ answer_of = lru_cache(maxsize=4096)(Answer)
 """The answer with these values, made once: a journal holds thousands that are alike."""
 
 
-@dataclass(slots=True)
+@slotted
 class Outcome:
     """What became of a call. Times on the simulator's clock, `real_end` in unscaled seconds."""
 
@@ -217,7 +217,7 @@ class Outcome:
         return bool(self.effects)
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@slotted(kw_only=True, eq=False)
 class Call:
     """One request's facts, made when its headers are in; equal to itself alone.
 
@@ -264,7 +264,7 @@ Exchange = Call
 """A `Call` with its finished `Outcome`: what a journal entry holds."""
 
 
-@dataclass(slots=True, kw_only=True)
+@slotted(kw_only=True)
 class Facts:
     """What a rule can see of a call: the call, and the names behind its ids where a rule asks.
 

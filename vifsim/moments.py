@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from vifsim.errors import ControlFault
-from vifsim.values import frozen
+from vifsim.values import frozen, slotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,7 +51,7 @@ class Frame:
     arrivals: Arrivals
 
 
-@dataclass(slots=True)
+@slotted
 class Moment:
     """What there was before a call that came at `at`, the clock's seconds.
 

@@ -7,7 +7,7 @@ break, whatever else goes wrong.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from vifsim.exchange import Call, Effect
@@ -26,6 +26,7 @@ from vifsim.model import (
     User,
     VirtualInterface,
 )
+from vifsim.values import slotted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -229,7 +230,7 @@ class Rows(ABC):
         """Return everything."""
 
 
-@dataclass(slots=True)
+@slotted
 class Site:
     """Where an interface is to be attached: the things behind the call's ids, None where unknown.
 
@@ -242,7 +243,7 @@ class Site:
     attached: Sequence[NetworkId]
 
 
-@dataclass(slots=True, kw_only=True)
+@slotted(kw_only=True)
 class Contents:
     """Everything that a store holds. Sequences are last numbers by kind."""
 

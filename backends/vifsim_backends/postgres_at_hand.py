@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from vifsim.cloud import MAC_SPACE, flavor_ram, pool_of
 from vifsim.errors import Conflict
 from vifsim.model import FIXED_NETWORKS, NewServer, ServerId, VirtualInterface
 from vifsim.rows import Contents, Rows
+from vifsim.values import slotted
 from vifsim_backends import postgres_statements as sql
 from vifsim_backends.row_values import (
     Note,
@@ -67,7 +68,7 @@ class NotAtHand(Exception):
     """An operation asked for what was not read."""
 
 
-@dataclass(slots=True)
+@slotted
 class Needs:
     """What operations ask for.
 

@@ -10,13 +10,14 @@ The house rule: what is told is committed; where a commit fails, all that it hel
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from vifsim.errors import ServiceUnavailable
 from vifsim.rows import effect_on
+from vifsim.values import slotted
 from vifsim_backends import postgres_statements as sql
 from vifsim_backends.postgres_at_hand import InUse, Needs, NotAtHand, RowsAtHand, read, take_numbers
 from vifsim_backends.postgres_rows import PostgresWriterRows, read_meta
@@ -59,7 +60,7 @@ class _WroteAndFailed(Exception):
     """An operation failed after its first write; inside this module only."""
 
 
-@dataclass(slots=True)
+@slotted
 class Known:
     """How the cloud behaves, as the database said last."""
 
@@ -74,7 +75,7 @@ class Known:
             self.version = int(row["version"])
 
 
-@dataclass(slots=True, eq=False)
+@slotted(eq=False)
 class Work:
     """An operation that waits for its commit.
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from vifsim.values import slotted
 from vifsim_backends import sqlite_statements as sql
 from vifsim_backends import sqlite_undo as undo
 from vifsim_backends.row_values import TOMBSTONES, server_of
@@ -46,7 +46,7 @@ _FEWER = 1_024
 """How many of them are forgotten at once."""
 
 
-@dataclass(slots=True)
+@slotted
 class Known:
     """A server, when its interfaces last changed, and they themselves once they were read."""
 

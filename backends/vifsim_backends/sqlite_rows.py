@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from vifsim.cloud import flavor_ram
@@ -19,6 +18,7 @@ from vifsim.errors import Conflict, ServiceUnavailable
 from vifsim.model import Token, User
 from vifsim.rows import Contents, Rows
 from vifsim.snapshots import read_settings
+from vifsim.values import slotted
 from vifsim_backends import sqlite_statements as sql
 from vifsim_backends.row_values import (
     LAST_NUMBER,
@@ -78,7 +78,7 @@ class WroteAndFailed(Exception):
     """
 
 
-@dataclass(slots=True)
+@slotted
 class Result:
     """What came of one operation: its value or its error, and what a commit makes known."""
 

@@ -9,12 +9,13 @@ Source: scenario format, "fault: exactly one of", `stale` (docs/scenarios.md).
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from vifsim.cloud import compile_name_filter
 from vifsim.errors import ApiFault, ItemNotFound
 from vifsim.model import Network, ServerView, VirtualInterface
+from vifsim.values import frozen
 from vifsim_backends.passing import PassingBackend
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ Place = tuple[str, str | None]
 """A kind of list and whose it is: a tenant's, or a server's."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Recent:
     """A create or delete of late: when, in which list, and the thing as a read would show it."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import quote, unquote
@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 from vifsim.errors import BadMethod, ItemNotFound, NotImplementedHere
 from vifsim.http import identity, networks, servers
 from vifsim.http.codec import MALFORMED
-from vifsim.values import frozen
+from vifsim.values import frozen, slotted
 
 if TYPE_CHECKING:
     from vifsim.errors import ApiFault
@@ -269,7 +269,7 @@ _OUT_OF_SCOPE = re.compile(
 """Real paths of the service that this simulator does not play."""
 
 
-@dataclass(slots=True)
+@slotted
 class _Node:
     """One place in the tree of paths."""
 
@@ -288,7 +288,7 @@ class _Node:
         return self.parameter
 
 
-@dataclass(slots=True)
+@slotted
 class Found:
     """Where a path leads.
 

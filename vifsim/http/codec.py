@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from email.utils import formatdate
 from hashlib import blake2b
@@ -19,6 +19,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from vifsim.errors import ApiFault, BadRequest
+from vifsim.values import slotted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
-@dataclass(slots=True)
+@slotted
 class Asked:
     """One request, as a handler gets it: who asks, for what, of which backend.
 
@@ -81,7 +82,7 @@ def base_of(request: web.Request) -> str:
     return f"{request.scheme}://{host}"
 
 
-@dataclass(slots=True)
+@slotted
 class Reply:
     """An answer in the making."""
 

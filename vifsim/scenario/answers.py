@@ -7,7 +7,7 @@ Source: scenario format, "fault: exactly one of", "at" and "retry_after" (docs/s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -39,6 +39,7 @@ from vifsim.scenario.rule import (
     Status,
     Truncate,
 )
+from vifsim.values import slotted
 
 if TYPE_CHECKING:
     from vifsim.errors import RetryAfterForm
@@ -129,7 +130,7 @@ def retry_after_of(
             assert_never(asked.kind)
 
 
-@dataclass(slots=True)
+@slotted
 class Making:
     """A decision in the making: what fired so far, and the delays that this added.
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -42,6 +42,7 @@ from vifsim.scenario.matching import (
     flap_is_down,
 )
 from vifsim.scenario.rule import Capacity, Latency, Limit, Stale, Status
+from vifsim.values import slotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +68,7 @@ def arrivals_of(state: State) -> Arrivals:
     return arrivals
 
 
-@dataclass(slots=True)
+@slotted
 class _Walk:
     """One call's way through the rules."""
 

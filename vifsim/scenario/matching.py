@@ -8,7 +8,6 @@ Source: scenario format, "match" and "schedule" (docs/scenarios.md).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 from operator import attrgetter
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from vifsim.model import OPERATIONS
 from vifsim.scenario.rule import ExpireToken, Stale
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     import re
@@ -132,7 +132,7 @@ def _heard(name: str) -> Callable[[Call], str | None]:
     return lambda call: call.headers.get(header)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Check:
     """One thing that a rule asks: what about, and the globs of which one must fit."""
 
@@ -259,7 +259,7 @@ def windows_of(rule: Rule, phases: Iterable[Phase]) -> list[Span]:
     return sorted(span for span in cut if span[0] < span[1])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class CompiledRule:
     """A rule made ready: what it asks, and its phases looked up."""
 

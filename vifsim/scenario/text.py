@@ -15,13 +15,13 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, NoReturn, cast
 
 import yaml
 
 from vifsim.errors import Problem, ScenarioError
-from vifsim.values import frozen
+from vifsim.values import frozen, slotted
 
 Path = tuple[str | int, ...]
 """The way to a value of a document: keys, and places in lists from 0."""
@@ -47,7 +47,7 @@ _CONSTANTS: Mapping[str, bool | None] = {
 _SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB]\w\w)\\u([dD][c-fC-F]\w\w)")
 
 
-@dataclass(slots=True)
+@slotted
 class Node:
     """A value with its place, and the places of its keys; lines and columns count from 1."""
 

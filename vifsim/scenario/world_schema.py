@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from vifsim import cloud
@@ -45,6 +45,7 @@ from vifsim.scenario.fields import Choice, Count, Flag, HeaderText, ListOf, Patt
 from vifsim.scenario.flaws import Flaw, Flaws, did_you_mean, refusal
 from vifsim.scenario.strict import Strict, load_with, many, one
 from vifsim.scenario.text import Path, read_data, shown
+from vifsim.values import slotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -265,7 +266,7 @@ def _in_sight(path: Path, flaw: Flaw, given: Mapping[str, Any]) -> tuple[Path, F
     return (), Flaw(f"{flaw.at(path)}, in the demo world's {section}", f"give {section} as well")
 
 
-@dataclass(slots=True)
+@slotted
 class _Reader:
     """Makes a world of data that is sound by shape, and collects what does not fit together."""
 

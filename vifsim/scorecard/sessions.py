@@ -8,12 +8,13 @@ Source: scorecard, "The catalogue" (docs/scorecard.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from vifsim.scorecard.attempts import Attempt
 from vifsim.scorecard.findings import evidence, failed, passed, unclear
 from vifsim.scorecard.traffic import LIST, seqs
+from vifsim.values import slotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +100,7 @@ def _left_early(traffic: Traffic, x: Attempt, proof: dict[str, object]) -> Findi
 # ── R13 reauth_on_401, R14 dead_token_not_reused ─────────────────────────────────────────────────
 
 
-@dataclass(slots=True)
+@slotted
 class _Death:
     """A token that was good, and the calls with it from its first 401 on."""
 

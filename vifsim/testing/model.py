@@ -9,11 +9,12 @@ The house rule: it shares no rule with the code that it is held against.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from vifsim.conformance import ALPHA, BETA, BLUE, FAR, ONE, RED, SIX, THREE, TINY, TWO
 from vifsim.model import PUBLIC, SERVICE
+from vifsim.values import slotted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _ROOM: Mapping[str, int] = {TINY: 2}
 
 
-@dataclass(slots=True)
+@slotted
 class AttachmentModel:
     """Servers by tenant, networks by tenant, and which server is on which network."""
 

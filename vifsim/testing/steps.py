@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import TYPE_CHECKING, Any
 
 from vifsim.backend import Backend, Change
@@ -41,7 +41,7 @@ from vifsim.model import (
     ServerId,
     ServerQuery,
 )
-from vifsim.values import frozen
+from vifsim.values import frozen, slotted
 
 if TYPE_CHECKING:
     from vifsim.clock import SimClock
@@ -74,7 +74,7 @@ class Step:
         return f"{whose}{self.operation}({', '.join(shown)})"
 
 
-@dataclass(slots=True)
+@slotted
 class Side:
     """A backend that steps are done on, and the pools of ids that it has shown."""
 

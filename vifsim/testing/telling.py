@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +16,7 @@ from vifsim.difference import Beginning, differences, picture_of
 from vifsim.errors import UsageError, VifsimError
 from vifsim.http.har import har_document
 from vifsim.records import SHOWN, counted, table
+from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Watched:
     """A simulator that a test used, how it began, and its face where it runs in a thread."""
 
