@@ -10,7 +10,7 @@ import sys
 from abc import ABC, abstractmethod
 from dataclasses import field
 from functools import cache
-from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from vifsim.errors import ControlFault, UsageError
@@ -18,6 +18,7 @@ from vifsim.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from importlib.metadata import EntryPoint
 
     from vifsim.clock import Clock
     from vifsim.errors import ApiFault
@@ -396,22 +397,42 @@ def points(group: str) -> dict[str, EntryPoint]:
 @cache
 def _points(group: str, _: tuple[str, ...]) -> dict[str, EntryPoint]:
     # Reading what is installed takes longer than starting a cloud: once for each search path.
+    from importlib.metadata import entry_points  # noqa: PLC0415 -- slow to import, and ours are known
+
     return {point.name: point for point in sorted(entry_points(group=group))}
 
 
-@cache
-def _own(group: str) -> Mapping[str, EntryPoint]:
-    """Return our own entry points: one file is read for them, and not all that is installed."""
-    try:
-        points = distribution("vifsim").entry_points
-    except PackageNotFoundError:
-        return {}
-    return {point.name: point for point in points if point.group == group}
+@frozen(kw_only=False)
+class OwnPoint:
+    """An entry point that comes with vifsim: as one of `importlib.metadata`, but known by heart."""
+
+    name: str
+    value: str
+
+    def load(self) -> Any:
+        """Import what it names."""
+        module, _, name = self.value.partition(":")
+        return getattr(import_module(module), name)
+
+
+OWN_STORES: Mapping[str, OwnPoint] = {
+    point.name: point
+    for point in (
+        OwnPoint("memory", "vifsim_backends.memory:MemoryBackend"),
+        OwnPoint("postgresql", "vifsim_backends.postgres:PostgresBackend"),
+        OwnPoint("sqlite", "vifsim_backends.sqlite:SqliteBackend"),
+    )
+}
+"""Our backends by their URL scheme. To look them up as others' are would be a tenth of a start;
+`test_our_own_backends_are_the_entry_points_that_are_installed` holds them against those."""
+
+OWN_DECORATOR = OwnPoint("faults", "vifsim_backends.faults:FaultBackend")
+"""What faults any of them; likewise."""
 
 
 def decorator() -> Any:
     """Return the class of the fault decorator."""
-    return loaded(_own(DECORATORS_GROUP).get("faults") or points(DECORATORS_GROUP)["faults"])
+    return loaded(OWN_DECORATOR)
 
 
 def find(url: str) -> type[Backend]:
@@ -421,9 +442,8 @@ def find(url: str) -> type[Backend]:
         UsageError: there is no such backend, or it cannot be imported.
     """
     scheme, colon, _ = url.partition(":")
-    own = _own(STORES_GROUP)
-    if colon and scheme in own:
-        return load(own[scheme])
+    if colon and scheme in OWN_STORES:
+        return load(OWN_STORES[scheme])
     known = installed()
     if not colon or scheme not in known:
         from difflib import get_close_matches  # noqa: PLC0415 -- for a mistake only
@@ -438,7 +458,7 @@ _EXTRAS = {"postgresql": "postgres"}
 """The extra that a backend needs, where it is not called as the scheme of its URL."""
 
 
-def load(point: EntryPoint) -> type[Backend]:
+def load(point: EntryPoint | OwnPoint) -> type[Backend]:
     """Return what an entry point names.
 
     Raises:
@@ -453,7 +473,7 @@ def load(point: EntryPoint) -> type[Backend]:
 
 
 @cache
-def loaded(point: EntryPoint) -> Any:
+def loaded(point: EntryPoint | OwnPoint) -> Any:
     """Return what an entry point names; asking again costs nothing.
 
     Raises:

@@ -225,3 +225,43 @@ async def test_watched_a_path_that_is_none_is_shown_as_it_was_asked(
             console.print(watch)
 
     assert "GET /nothing-here" in captured.get()
+
+
+_NOT_FOR_A_START = {
+    "aiosqlite",
+    "apispec",
+    "difflib",
+    "hypothesis",
+    "importlib.metadata",
+    "marshmallow",
+    "prometheus_client",
+    "rich",
+    "sqlite3",
+    "vifsim.cli.watch",
+    "vifsim.documents",
+    "vifsim.facade",
+    "vifsim.http.bodies",
+    "vifsim.http.control",
+    "vifsim.http.openapi",
+    "vifsim.http.pages",
+    "vifsim.in_step",
+    "vifsim.scenario.schema",
+    "vifsim.scorecard",
+    "yaml",
+}
+
+
+def test_a_start_imports_only_what_every_cloud_needs() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "vifsim", "serve", "--port", "0"]
+
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+        _, told = process.communicate(timeout=30)
+    imported = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+
+    assert "aiohttp.web" in imported
+    assert sorted(imported & _NOT_FOR_A_START) == []

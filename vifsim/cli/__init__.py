@@ -14,7 +14,6 @@ import argparse
 import gc
 import os
 import sys
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,7 +22,7 @@ from vifsim.errors import UsageError
 from vifsim.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 COMMANDS: dict[str, str] = {
     "demo": "watch a careful client meet a careless cloud",
@@ -61,8 +60,15 @@ def _hint(parser: argparse.ArgumentParser, message: str) -> str:
     """Return a did-you-mean for a flag that is not known."""
     _, _, words = message.partition("unrecognized arguments: ")
     flags = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001 -- argparse lists its flags nowhere else
-    near = get_close_matches(words.split()[0], flags, n=1) if words else []
-    return f": did you mean {near[0]}?" if near else ""
+    near = _nearest(words.split()[0], flags) if words else None
+    return f": did you mean {near}?" if near else ""
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was meant, as far as one can tell."""
+    from difflib import get_close_matches  # noqa: PLC0415 -- for a mistake only
+
+    return next(iter(get_close_matches(word, list(known), n=1)), None)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -148,6 +154,6 @@ def _no_command(parser: Parser, own: list[str]) -> int:
     if not own:
         parser.print_help(sys.stderr)
         return USAGE
-    near = get_close_matches(own[0], COMMANDS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(COMMANDS)}"
+    near = _nearest(own[0], COMMANDS)
+    hint = f"did you mean {near}?" if near else f"known: {', '.join(COMMANDS)}"
     raise UsageError(f"there is no command {own[0]} ({hint})")
