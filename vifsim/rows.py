@@ -168,8 +168,10 @@ class Rows(ABC):
         """Return when the interfaces of these servers last changed, where they did."""
 
     @abstractmethod
-    async def interface(self, interface_id: InterfaceId) -> VirtualInterface | None:
-        """Return an interface."""
+    async def interface(
+        self, server_id: ServerId, interface_id: InterfaceId
+    ) -> VirtualInterface | None:
+        """Return an interface of a server; whoever asks for one knows whose it is."""
 
     @abstractmethod
     async def interfaces(self, server_id: ServerId) -> Sequence[VirtualInterface]:

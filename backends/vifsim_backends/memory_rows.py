@@ -21,7 +21,7 @@ from vifsim_backends.row_values import TOMBSTONES
 from vifsim_backends.way_back import WayBack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from vifsim.clock import Clock
     from vifsim.exchange import Call
@@ -50,7 +50,7 @@ _NONE: frozenset[str] = frozenset()
 
 _FLAT = (
     *("_sequences", "_tenants", "_networks", "_ranks", "_servers", "_used", "_leaving", "_gone"),
-    *("_touched", "_joints", "_interfaces"),
+    *("_touched", "_joints"),
 )
 """What rows hold in dictionaries of values that never change."""
 _NESTED = ("_by_number", "_addresses")
@@ -60,7 +60,9 @@ _NESTED = ("_by_number", "_addresses")
 class MemoryRows(Rows):
     """Rows in dictionaries.
 
-    What is attached to a server is an id while there is one, else a tuple: a dictionary for each
+    An interface is found by its server, as every operation knows it: among a million each look-up
+    misses the processor's cache, and a dictionary of all by id is the largest of all. What is
+    attached to a server stands alone while there is one, else in a list: a dictionary for each
     server would cost more than the interfaces do.
 
     Args:
@@ -97,8 +99,6 @@ class MemoryRows(Rows):
         self._gone: dict[ServerId, None] = {}
         self._touched: dict[ServerId, float] = {}
         self._joints: dict[NetworkId, Joint] = {}
-        self._interfaces: dict[InterfaceId, Packed] = {}
-        # Interfaces themselves and not their ids: among a million each look-up misses the cache.
         self._attached: dict[ServerId, Packed | list[Packed]] = {}
         self._addresses: dict[NetworkId, set[str]] = {}
         self._macs = MacSet()
@@ -132,11 +132,6 @@ class MemoryRows(Rows):
         built = created + self.settings.build_time
         for server_id, server in self._servers.items():
             self._servers[server_id] = created_at(server, created, built)
-
-    def __len__(self) -> int:
-        """How many things there are."""
-        world = len(self._servers) + len(self._interfaces) + len(self._networks)
-        return world + len(self._tokens.tokens)
 
     # ── going back ──
 
@@ -363,9 +358,17 @@ class MemoryRows(Rows):
     async def touched(self, server_ids: Sequence[ServerId]) -> Mapping[ServerId, float]:
         return self._touched
 
-    async def interface(self, interface_id: InterfaceId) -> VirtualInterface | None:
-        packed = self._interfaces.get(interface_id)
+    async def interface(
+        self, server_id: ServerId, interface_id: InterfaceId
+    ) -> VirtualInterface | None:
+        packed = self._find(server_id, interface_id)
         return None if packed is None else unpack(packed)
+
+    def _find(self, server_id: ServerId, interface_id: InterfaceId) -> Packed | None:
+        for packed in reversed(self._on_server(server_id)):
+            if packed[ID] == interface_id:
+                return packed
+        return None
 
     async def interfaces(self, server_id: ServerId) -> Sequence[VirtualInterface]:
         return [unpack(one) for one in self._on_server(server_id)]
@@ -397,28 +400,27 @@ class MemoryRows(Rows):
         if self._logged:
             before = tuple(numbers), tuple(map(known.get, numbers))
             touched = self._touched.get(server_id)
-            self._steps.append((MemoryRows._take_away, interface.id, *before, touched))
+            self._steps.append((MemoryRows._take_away, packed, *before, touched))
         known.update(numbers)
         self._touched[server_id] = at
         self._add(packed)
 
     def _take_away(
         self,
-        interface_id: InterfaceId,
+        packed: Packed,
         kinds: Sequence[str],
         numbers: Sequence[int | None],
         touched: float | None,
     ) -> None:
         """Undo a placing."""
-        server_id = self._interfaces[interface_id][SERVER]
-        self._remove(interface_id)
+        self._remove(packed)
         self._set_sequences({kind: last or 0 for kind, last in zip(kinds, numbers, strict=True)})
-        self._touch(server_id, touched)
+        self._touch(packed[SERVER], touched)
 
     async def put_interface(self, interface: VirtualInterface) -> None:
         packed = self._packed(interface)
         self._hold_constraints(packed)
-        self._log(MemoryRows._remove, interface.id)
+        self._log(MemoryRows._remove, packed)
         self._add(packed)
 
     def _packed(self, interface: VirtualInterface) -> Packed:
@@ -438,8 +440,7 @@ class MemoryRows(Rows):
             raise Conflict(f"Address of interface {interface_id} is in use")
 
     def _add(self, packed: Packed) -> None:
-        interface_id, _, server_id, (network_id, _), mac, addresses = packed
-        self._interfaces[interface_id] = packed
+        _, _, server_id, (network_id, _), mac, addresses = packed
         attached = self._attached.get(server_id)
         if attached is None:
             self._attached[server_id] = packed
@@ -455,17 +456,18 @@ class MemoryRows(Rows):
 
     def _add_again(self, packed: Packed) -> None:
         """Undo a removal: in attach order again."""
-        self._log(MemoryRows._remove, packed[ID])
+        self._log(MemoryRows._remove, packed)
         self._add(packed)
         attached = self._attached[packed[SERVER]]
         if isinstance(attached, list):
             attached.sort(key=itemgetter(NUMBER))
 
     async def drop_interface(self, interface: VirtualInterface) -> None:
-        self._remove(interface.id)
+        packed = self._find(interface.server_id, interface.id)
+        assert packed is not None  # noqa: S101 -- it was found there in the same breath
+        self._remove(packed)
 
-    def _remove(self, interface_id: InterfaceId) -> None:
-        packed = self._interfaces.pop(interface_id)
+    def _remove(self, packed: Packed) -> None:
         if self._logged:
             self._steps.append((MemoryRows._add_again, packed))
         _, _, server_id, (network_id, _), mac, addresses = packed
@@ -506,6 +508,10 @@ class MemoryRows(Rows):
             networks=list(self._networks.values()),
             servers=list(self._servers.values()),
             touched=dict(self._touched),
-            interfaces=attach_order(list(map(unpack, self._interfaces.values()))),
+            interfaces=attach_order([unpack(one) for one in self._all_attached()]),
             sequences={kind: number for kind, number in self._sequences.items() if number},
         )
+
+    def _all_attached(self) -> Iterator[Packed]:
+        for server_id in self._attached:
+            yield from self._on_server(server_id)

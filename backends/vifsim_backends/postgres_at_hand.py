@@ -337,10 +337,11 @@ class RowsAtHand(Rows):
         rows = self._rows("server")
         return {ServerId(row[1]): row[21] for row in rows if row[21] is not None}
 
-    async def interface(self, interface_id: InterfaceId) -> VirtualInterface | None:
-        # On a server that was not read it is as good as nowhere, to those that ask here.
-        every = (held[interface_id] for held in self._interfaces.values() if interface_id in held)
-        return next(every, None)
+    async def interface(
+        self, server_id: ServerId, interface_id: InterfaceId
+    ) -> VirtualInterface | None:
+        held = self._interfaces.get(server_id)
+        return _not_at_hand() if held is None else held.get(interface_id)
 
     async def interfaces(self, server_id: ServerId) -> Sequence[VirtualInterface]:
         held = self._interfaces.get(server_id)

@@ -207,8 +207,10 @@ class PostgresRows(Rows):
 
     # ── virtual interfaces ──
 
-    async def interface(self, interface_id: InterfaceId) -> VirtualInterface | None:
-        found = interfaces_of(await self._all(sql.SELECT_INTERFACE, interface_id))
+    async def interface(
+        self, server_id: ServerId, interface_id: InterfaceId
+    ) -> VirtualInterface | None:
+        found = interfaces_of(await self._all(sql.SELECT_INTERFACE, interface_id, server_id))
         return found[0] if found else None
 
     async def interfaces(self, server_id: ServerId) -> Sequence[VirtualInterface]:

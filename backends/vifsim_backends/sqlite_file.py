@@ -147,7 +147,29 @@ UPDATE servers SET touched = NULL WHERE touched IS NOT NULL;
 The column stays, for SQLite before 3.35 cannot drop one.
 """
 
-MIGRATIONS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2)
+_SCHEMA_3 = """
+CREATE TABLE interfaces_anew (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    server INTEGER NOT NULL REFERENCES servers (number),
+    network INTEGER NOT NULL REFERENCES networks (place),
+    mac_address TEXT NOT NULL UNIQUE,
+    at REAL,
+    UNIQUE (server, network)
+);
+INSERT INTO interfaces_anew (number, id, server, network, mac_address)
+    SELECT number, id, server, network, mac_address FROM virtual_interfaces ORDER BY number;
+DROP TABLE virtual_interfaces;
+ALTER TABLE interfaces_anew RENAME TO virtual_interfaces;
+CREATE INDEX virtual_interfaces_by_network ON virtual_interfaces (network);
+"""
+"""When an interface was attached, in its own row, and no index of all their ids.
+
+In a large world each attachment wrote a page of that index and one of `touches` that no other of
+its commit did. An interface is found by its server; its id follows from its number.
+"""
+
+MIGRATIONS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
 """What makes each schema from the one before; the first from an empty file."""
 
 
@@ -315,8 +337,8 @@ def prepare_writer(connection: sqlite3.Connection, path: Path, *, blank: bool) -
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    for number in range(version, len(MIGRATIONS)):
-        _migrate(connection, number)
+    if version < len(MIGRATIONS):
+        _migrate(connection, version)
     connection.execute("PRAGMA foreign_keys = ON")
 
 
@@ -330,10 +352,12 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise _damaged(path, verdict)
 
 
-def _migrate(connection: sqlite3.Connection, number: int) -> None:
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Bring the schema from a version to the last one, or leave it as it is."""
+    steps = ";".join(MIGRATIONS[version:])
     try:
         connection.executescript(
-            f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT"
+            f"BEGIN IMMEDIATE; {steps}; PRAGMA user_version = {len(MIGRATIONS)}; COMMIT"
         )
     except sqlite3.Error:
         if connection.in_transaction:

@@ -48,10 +48,15 @@ _FEWER = 1_024
 
 @slotted
 class Known:
-    """A server, when its interfaces last changed, and they themselves once they were read."""
+    """A server, when its interfaces last changed, and they themselves once they were read.
+
+    Attributes:
+        kept: what `touches` says of that; what was attached later says it in its own row.
+    """
 
     server: Server
     touched: float | None
+    kept: float | None
     interfaces: Sequence[VirtualInterface] | None
 
 
@@ -274,7 +279,11 @@ class KnownRows(SqliteRows):
         if known is None:
             row = self._one(sql.SELECT_TOUCHED_SERVER, server_id)
             if row is not None:
-                known = self._learn(Known(server_of(row), row[-1], None))
+                *_, kept, attached = row
+                times = [at for at in (kept, attached) if at is not None]
+                known = self._learn(
+                    Known(server_of(row), max(times, default=None), kept, interfaces=None)
+                )
         return known
 
     def _learn(self, known: Known) -> Known:
@@ -300,7 +309,7 @@ class KnownRows(SqliteRows):
         if server.gone_at is not None:
             self._next_due = None
         if known is None:
-            self._learn(Known(server, None, ()))
+            self._learn(Known(server, None, None, interfaces=()))
         else:
             known.server = server
             self._learn(known)
@@ -312,13 +321,13 @@ class KnownRows(SqliteRows):
 
     def _touch(self, known: Known, at: float) -> None:
         number = known.server.number
-        before = None if known.touched is None else (number, known.touched)
+        before = None if known.kept is None else (number, known.kept)
         self._pending.append((undo.TOUCHES, (number,), before))
         if self._careful:
             self._execute(sql.TOUCH, (number, at))
         else:
             self._held.touches[number] = at
-        known.touched = at
+        known.touched = known.kept = at
 
     async def due(self, now: float) -> Sequence[Server]:
         if self._next_due is None:

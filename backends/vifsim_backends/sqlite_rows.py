@@ -285,22 +285,26 @@ class SqliteRows(Rows):
 
     # ── virtual interfaces ──
 
-    async def interface(self, interface_id: InterfaceId) -> VirtualInterface | None:
-        found = interfaces_of(self._execute(sql.SELECT_INTERFACE, (interface_id,)))
+    async def interface(
+        self, server_id: ServerId, interface_id: InterfaceId
+    ) -> VirtualInterface | None:
+        found = interfaces_of(self._execute(sql.SELECT_INTERFACE, (server_id, interface_id)))
         return found[0] if found else None
 
     async def interfaces(self, server_id: ServerId) -> Sequence[VirtualInterface]:
         return interfaces_of(self._execute(sql.SELECT_INTERFACES_OF, (server_id,)))
 
     async def put_interface(self, interface: VirtualInterface) -> None:
-        self._put_interface(interface)
+        self._put_interface(interface, None)
 
-    def _put_interface(self, interface: VirtualInterface) -> None:
+    def _put_interface(self, interface: VirtualInterface, at: float | None) -> None:
+        """Put an interface that was attached at a time, None where that changed no server."""
         number, place = interface.number, self._place(interface.network_id)
         server = self._number(interface.server_id)
         try:
             self._execute(
-                sql.INSERT_INTERFACE, (number, interface.id, server, place, interface.mac_address)
+                sql.INSERT_INTERFACE,
+                (number, interface.id, server, place, interface.mac_address, at),
             )
             for order, address in enumerate(interface.addresses):
                 self._execute(sql.INSERT_ADDRESS, (number, order, place, address))

@@ -67,8 +67,10 @@ SELECT_SERVER_NAMES = """
 SELECT name, id FROM servers
 WHERE status <> 'DELETED' AND (gone_at IS NULL OR gone_at > ?) ORDER BY number"""
 SELECT_SERVERS_NAMED = f"{_SERVERS} WHERE name = ? ORDER BY number"
+_LAST_ATTACHED = "(SELECT max(at) FROM virtual_interfaces WHERE server = servers.number)"
 SELECT_TOUCHED_SERVER = f"""
-{select("servers", (*SERVER_COLUMNS, "at"))} LEFT JOIN touches ON server = number WHERE id = ?"""
+{select("servers", (*SERVER_COLUMNS, "at", f"{_LAST_ATTACHED} AS attached"))}
+LEFT JOIN touches ON server = number WHERE id = ?"""
 SELECT_SERVER_NUMBER = "SELECT number FROM servers WHERE id = ?"
 UPSERT_SERVER = _upsert("servers", SERVER_COLUMNS, "number")
 COUNT_IN_USE = """
@@ -78,9 +80,20 @@ UNION ALL SELECT flavor_ref, count(*) FROM servers
 WHERE gone_at > ? AND gone_at IS NOT NULL AND released = 0 AND tenant = ? GROUP BY flavor_ref"""
 
 TOUCH = _upsert("touches", ("server", "at"), "server")
-_TOUCHED = "SELECT id, at FROM touches JOIN servers ON number = server"
-SELECT_TOUCHES = f"{_TOUCHED} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 -- ours
-SELECT_ALL_TOUCHES = f"{_TOUCHED} ORDER BY server"
+
+
+def _touched(of: str) -> str:
+    return f"""
+SELECT id, max(at) FROM (
+    SELECT number, id, at FROM servers JOIN touches ON server = number WHERE {of}
+    UNION ALL SELECT servers.number, servers.id, at
+    FROM servers JOIN virtual_interfaces ON server = servers.number
+    WHERE at IS NOT NULL AND servers.{of}
+) GROUP BY number ORDER BY number"""  # noqa: S608 -- ours
+
+
+SELECT_TOUCHES = _touched("id IN (SELECT value FROM json_each(?1))")
+SELECT_ALL_TOUCHES = _touched("id IS NOT NULL")
 
 FIRST_DUE = "SELECT min(gone_at) FROM servers WHERE gone_at IS NOT NULL AND released = 0"
 _LEAVING = "WHERE gone_at <= ? AND gone_at IS NOT NULL AND released = 0"
@@ -91,10 +104,10 @@ DELETE FROM servers WHERE number IN (
     SELECT number FROM servers WHERE released = 1 ORDER BY gone_at DESC LIMIT -1 OFFSET ?
 )"""
 
-SELECT_INTERFACE = f"{INTERFACE_ROWS} WHERE vif.id = ? {INTERFACE_ORDER}"
+SELECT_INTERFACE = f"{INTERFACE_ROWS} WHERE servers.id = ? AND vif.id = ? {INTERFACE_ORDER}"
 SELECT_INTERFACES = f"{INTERFACE_ROWS} {INTERFACE_ORDER}"
 SELECT_INTERFACES_OF = f"{INTERFACE_ROWS} WHERE servers.id = ? {INTERFACE_ORDER}"
-INTERFACE_COLUMNS = ("number", "id", "server", "network", "mac_address")
+INTERFACE_COLUMNS = ("number", "id", "server", "network", "mac_address", "at")
 INSERT_INTERFACE = insert("virtual_interfaces", INTERFACE_COLUMNS)
 DELETE_INTERFACE = "DELETE FROM virtual_interfaces WHERE number = ?"
 SELECT_MAC = "SELECT 1 FROM virtual_interfaces WHERE mac_address = ?"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vifsim.model import (
+        InterfaceId,
         NetworkId,
         ServerId,
         Settings,
@@ -41,6 +42,14 @@ class WriterRows(KnownRows):
     async def interfaces(self, server_id: ServerId) -> Sequence[VirtualInterface]:
         known = self._know(server_id)
         return () if known is None else await self._attached(known)
+
+    async def interface(
+        self, server_id: ServerId, interface_id: InterfaceId
+    ) -> VirtualInterface | None:
+        for interface in await self.interfaces(server_id):
+            if interface.id == interface_id:
+                return interface
+        return None
 
     async def _attached(self, known: Known) -> Sequence[VirtualInterface]:
         if known.interfaces is None:
@@ -67,7 +76,7 @@ class WriterRows(KnownRows):
     async def place(
         self, interface: VirtualInterface, numbers: Mapping[str, int], at: float
     ) -> None:
-        known = self._take_in(interface)
+        self._take_in(interface, at)
         sequences, unwritten, before = self._sequences, self._unwritten, self._before
         for kind, number in numbers.items():
             if kind in unwritten:
@@ -75,34 +84,34 @@ class WriterRows(KnownRows):
                 sequences[kind] = number
             else:
                 self._set_sequence(kind, number)
-        if known is not None:
-            self._touch(known, at)
 
     async def put_interface(self, interface: VirtualInterface) -> None:
-        self._take_in(interface)
+        self._take_in(interface, None)
 
-    def _take_in(self, interface: VirtualInterface) -> Known | None:
-        """Put an interface, and return what is known of its server."""
+    def _take_in(self, interface: VirtualInterface, at: float | None) -> None:
+        """Put an interface that was attached at a time, None where that changed no server."""
         known = self._know(interface.server_id)
         if self._careful:
-            self._put_interface(interface)
+            self._put_interface(interface, at)
         else:
-            self._hold(interface, None if known is None else known.server.number)
+            self._hold(interface, None if known is None else known.server.number, at)
         if not self._filling:
             self._log_new(interface)
         network = interface.network_id
         if network in self._crowds:
             self._crowds[network] += 1
-        if known is not None and known.interfaces is not None:
-            known.interfaces = (*known.interfaces, interface)
-        return known
+        if known is not None:
+            if known.interfaces is not None:
+                known.interfaces = (*known.interfaces, interface)
+            if at is not None:
+                known.touched = at
 
-    def _hold(self, interface: VirtualInterface, server: int | None) -> None:
+    def _hold(self, interface: VirtualInterface, server: int | None, at: float | None) -> None:
         held, number = self._held, interface.number
         if len(held.interfaces) >= MOST:
             self._write_held()
         place = self._place(interface.network_id)
-        held.interfaces.append((number, interface.id, server, place, interface.mac_address))
+        held.interfaces.append((number, interface.id, server, place, interface.mac_address, at))
         for order, address in enumerate(interface.addresses):
             held.addresses.append((number, order, place, address))
 
@@ -116,9 +125,12 @@ class WriterRows(KnownRows):
         for place in range(len(interface.addresses)):
             self._log(undo.ADDRESSES, interface.number, place)
         self._log(undo.INTERFACES, interface.number)
-        known = self._servers.get(interface.server_id)
-        if known is not None and known.interfaces is not None:
-            known.interfaces = tuple(o for o in known.interfaces if o.id != interface.id)
+        known = self._know(interface.server_id)
+        if known is not None:
+            if known.touched is not None and known.touched != known.kept:
+                self._touch(known, known.touched)  # what its row said is to outlive the row
+            if known.interfaces is not None:
+                known.interfaces = tuple(o for o in known.interfaces if o.id != interface.id)
         if interface.network_id in self._crowds:
             self._crowds[interface.network_id] -= 1
         await super().drop_interface(interface)

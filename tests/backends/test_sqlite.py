@@ -22,6 +22,7 @@ from vifsim.conformance import (
     attached,
     check_portable,
     contents,
+    detach,
     log_in,
     world,
 )
@@ -190,7 +191,7 @@ async def test_the_store_itself_refuses_what_breaks_the_rules(
     await backend.open(world())
     await attach(backend)
     await backend.close()
-    insert = "INSERT INTO virtual_interfaces VALUES (99, 'x', ?, ?, ?)"
+    insert = "INSERT INTO virtual_interfaces VALUES (99, 'x', ?, ?, ?, NULL)"
     one, two, blue, nothing = 1, 2, 3, 77
     forbidden: list[tuple[str, tuple[object, ...]]] = [
         (insert, (one, blue, "other")),
@@ -226,6 +227,39 @@ async def test_nothing_leads_back_beyond_a_reset(tmp_path: Path, clock: SimClock
     assert refused.value.status == 409
     assert await contents(backend) == before
     await backend.close()
+
+
+async def test_when_a_server_changed_outlives_its_interfaces_and_a_restart(
+    tmp_path: Path, clock: SimClock
+) -> None:
+    backend = in_folder(tmp_path, clock)
+    await backend.open(world())
+    kept: list[float | None] = []
+
+    async def look() -> None:
+        kept.append((await backend.snapshot())["touched"].get(ONE))
+
+    await look()
+    interface = await attach(backend)
+    moment = backend.moment()
+    await look()
+    await clock.advance(10)
+    await detach(backend, interface)
+    await look()
+    await backend.go_back(moment)
+    await look()
+    await backend.delete_server(a_call(), ONE)
+    await clock.advance(3600)
+    await attach(backend, TWO)  # what is due is done by the next call that writes
+    await look()
+    await backend.close()
+    await backend.open(world())
+    await look()
+    await backend.close()
+
+    at = kept[1]
+    assert at is not None
+    assert kept == [None, at, at + 10, at, at, at]
 
 
 async def test_what_leads_back_is_bounded(

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vifsim.clock import SimClock
-from vifsim.conformance import attach, attached, contents, world
+from vifsim.conformance import ALPHA, BLUE, ONE, attach, attached, contents, world
 from vifsim.draws import draw
 from vifsim.errors import ApiFault, BackendError, UsageError
+from vifsim.model import NetworkId, Settings
+from vifsim.snapshots import settings_document
 from vifsim_backends import sqlite_file
 from vifsim_backends.sqlite import SqliteBackend
 
@@ -282,6 +284,52 @@ async def test_every_schema_since_the_first_is_brought_up_to_date(
     with closing(sqlite3.connect(file)) as raw:
         assert raw.execute("PRAGMA user_version").fetchone() == (len(added),)
         assert raw.execute("SELECT motto FROM meta").fetchall() == [(None,)]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_file_of_an_older_version_loses_nothing(
+    file: Path, clock: SimClock, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    every = sqlite_file.MIGRATIONS
+    monkeypatch.setattr(sqlite_file, "MIGRATIONS", every[:version])
+    with closing(sqlite_file.connect(file)) as old:
+        sqlite_file.prepare_writer(old, file, blank=True)
+        old.executescript(_OLD_ROWS + _OLD_TOUCHES[version])
+        old.execute("UPDATE meta SET settings = ?", (json.dumps(settings_document(Settings())),))
+    monkeypatch.setattr(sqlite_file, "MIGRATIONS", every)
+
+    backend = at(file, clock)
+    await backend.open(world())
+    kept = await backend.snapshot()
+    (interface,) = await attached(backend)
+    await attach(backend, network_id=NetworkId("ten"))
+    await backend.close()
+
+    assert kept["touched"] == {ONE: 1234.5}
+    assert (interface.network_id, interface.addresses) == (BLUE, ("192.168.0.9",))
+    with closing(sqlite3.connect(file)) as raw:
+        assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+_OLD_ROWS = f"""
+INSERT INTO meta VALUES (1, '7', '{{}}', NULL);
+INSERT INTO tenants VALUES (1, '{ALPHA}', '{{}}');
+INSERT INTO users VALUES (1, 'anna', 'u1', '{ALPHA}', 'admin', 1, NULL, NULL, NULL);
+INSERT INTO networks VALUES
+    (3, '{BLUE}', 'blue', '192.168.0.0/24', '{ALPHA}'),
+    (4, 'ten', 'ten', '10.0.0.0/24', '{ALPHA}');
+INSERT INTO servers VALUES
+    (1, '{ONE}', '{ALPHA}', 'one', 'i', '2', 'u1', 'ACTIVE', NULL, 5, 5, 5, NULL, '', '',
+    'AUTO', '', NULL, 0, '{{}}', NULL, NULL, 0);
+INSERT INTO virtual_interfaces VALUES (1, 'vif-1', 1, 3, 'BC:76:4E:00:00:09');
+INSERT INTO addresses VALUES (3, '192.168.0.9', 1, 0);
+INSERT INTO sequences VALUES ('virtual_interface', 1);
+"""  # noqa: S608 -- the suite's own ids
+_OLD_TOUCHES = {
+    1: "UPDATE servers SET touched = 1234.5;",
+    2: "INSERT INTO touches VALUES (1, 1234.5);",
+}
 
 
 async def test_a_migration_that_fails_leaves_the_schema_as_it_was(

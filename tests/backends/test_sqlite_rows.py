@@ -204,7 +204,7 @@ def test_an_operation_reads_what_an_earlier_one_of_its_batch_wrote(rows: WriterR
     async def look(rows: Rows) -> tuple[VirtualInterface | None, int, bool]:
         (one,) = await rows.interfaces(ONE)
         in_use = await rows.address_in_use(BLUE, one.addresses[0])
-        return await rows.interface(one.id), await rows.on_network(BLUE), in_use
+        return await rows.interface(ONE, one.id), await rows.on_network(BLUE), in_use
 
     attached, looked, _ = rows.run_batch([attach_to_blue(ONE), work(look), attach_to_blue(TWO)])
 

@@ -16,7 +16,6 @@ from vifsim.conformance.given import (
     API_KEY,
     BLUE,
     FAR,
-    NOWHERE,
     ONE,
     RED,
     THREE,
@@ -165,11 +164,11 @@ class RefusalRules(Judged):
         made = await attach(backend)
 
         by_network = await backend.names(a_call(server=ONE, network=BLUE))
-        by_interface = await backend.names(a_call(server=NOWHERE, interface=made.id))
+        by_interface = await backend.names(a_call(server=ONE, interface=made.id))
         by_nothing = await backend.names(a_call())
 
         assert (by_network.server, by_network.network_label) == ("one", "blue")
-        assert (by_interface.server, by_interface.network) == (None, BLUE)
+        assert (by_interface.server, by_interface.network) == ("one", BLUE)
         assert (by_nothing.server, by_nothing.network) == (None, None)
 
     # ── by hand ──

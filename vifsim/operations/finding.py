@@ -64,8 +64,8 @@ async def names(rows: Rows, call: Call) -> Names:
     """See `Backend.names`."""
     server = None if call.server is None else await rows.server(ServerId(call.server))
     network_id = call.network
-    if network_id is None and call.interface is not None:
-        interface = await rows.interface(InterfaceId(call.interface))
+    if network_id is None and server is not None and call.interface is not None:
+        interface = await rows.interface(server.id, InterfaceId(call.interface))
         network_id = None if interface is None else interface.network_id
     network = None if network_id is None else await own_network(rows, call.tenant, network_id)
     return Names(

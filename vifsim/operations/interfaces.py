@@ -59,8 +59,8 @@ async def detach(rows: Rows, call: Call, server_id: ServerId, interface_id: Inte
     now = await settle(rows)
     server = await live_server(rows, call, server_id, now)
     cloud.admit_state(cloud.server_at(server, now), rows.settings, "detach an interface from")
-    interface = await rows.interface(interface_id)
-    if interface is None or interface.server_id != server_id:
+    interface = await rows.interface(server_id, interface_id)
+    if interface is None:
         if rows.settings.idempotent_vif_delete:
             return
         raise ItemNotFound(cloud.INTERFACE_NOT_FOUND)

@@ -102,8 +102,8 @@ class JsonRows(Rows):
     async def touched(self, server_ids: Any) -> Any:
         return self.contents_now.touched
 
-    async def interface(self, interface_id: Any) -> Any:
-        return _one(self.contents_now.interfaces, id=interface_id)
+    async def interface(self, server_id: Any, interface_id: Any) -> Any:
+        return _one(self.contents_now.interfaces, server_id=server_id, id=interface_id)
 
     async def interfaces(self, server_id: Any) -> Any:
         return _all(self.contents_now.interfaces, server_id=server_id)
