@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from vifsim.arrivals import Arrivals
 from vifsim.clock import SimClock
-from vifsim.exchange import Arrivals
 from vifsim.moments import Frame, Frames
 from vifsim.scenario.rule import Scenario
 

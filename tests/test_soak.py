@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vifsim.arrivals import MOST_KEYS, count_up
 from vifsim.draws import draw
-from vifsim.exchange import MOST_KEYS, count_up
 
 if TYPE_CHECKING:
     from tests.conftest import MakeCloud

@@ -7,18 +7,14 @@ store at its commit, the answer and the end by `edge`.
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import field
 from functools import lru_cache
-from hashlib import blake2b
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from vifsim.errors import ControlFault
 from vifsim.values import frozen, slotted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from vifsim.errors import ApiFault
 
@@ -295,131 +291,3 @@ def facts_of(call: Call, names: Mapping[str, Mapping[str, str]]) -> Facts:
         network=network,
         network_label=names["networks"].get(network or ""),
     )
-
-
-_LONGEST_KEY = 256
-"""Ids are UUIDs; what is longer is made up by a client, who chooses how long, and is digested."""
-
-
-def call_key(call: Call) -> str:
-    """Return the key under which a call's arrivals count and its draws are made.
-
-    Source: scenario format, "The same every time" (docs/scenarios.md).
-    """
-    key = (
-        f"{call.tenant}|{call.operation or 'unknown'}|{call.server}|"
-        f"{call.network or call.interface or call.body_digest}"
-    )
-    if len(key) <= _LONGEST_KEY:
-        return key
-    return blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
-
-
-MOST_KEYS = 100_000
-"""Keys that one count remembers; a client that makes up ids must not fill the memory."""
-
-_FORGOTTEN_AT_ONCE = 1_000
-
-
-def count_up(counts: dict[str, int], key: str) -> int:
-    """Count one more under a key and return how many there are; keys stand in order of use.
-
-    Above `MOST_KEYS` those that have not been used for longest are forgotten.
-
-    Source: scenario format, "The same every time" (docs/scenarios.md).
-    """
-    number = counts[key] = counts.pop(key, 0) + 1
-    if len(counts) > MOST_KEYS:
-        forget_oldest(counts)
-    return number
-
-
-_MOST_LOGGED = 20_000
-
-
-class Arrivals(dict[str, int]):
-    """How many calls of each call key have arrived, and which came last.
-
-    The last ones are known by the hashes of their keys alone: to keep the keys themselves, one for
-    each call, would push out of the processor's caches what calls need.
-    """
-
-    __slots__ = ("_dropped", "_last")
-
-    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
-        super().__init__(counts or {})
-        self._dropped = 0
-        self._last = array("q")
-
-    @property
-    def total(self) -> int:
-        """How many calls were counted here."""
-        return self._dropped + len(self._last)
-
-    def count(self, key: str) -> int:
-        """Count one more call, and return how many of its key there are."""
-        self._last.append(hash(key))
-        number = self[key] = self.pop(key, 0) + 1  # as `count_up`, on the way of every call
-        if len(self) > MOST_KEYS or len(self._last) > 2 * _MOST_LOGGED:
-            self._forget()
-        return number
-
-    def counting(self) -> Callable[[Call], int]:
-        """Return what counts a call as `count` does its `call_key`, in one step for both.
-
-        It stands on the way of every call that no rule is about;
-        `test_calls_are_counted_in_one_step_as_in_two` holds it against the two steps.
-        """
-        last, pop, most_logged = self._last, self.pop, 2 * _MOST_LOGGED
-
-        def count(call: Call) -> int:
-            key = (
-                f"{call.tenant}|{call.operation or 'unknown'}|{call.server}|"
-                f"{call.network or call.interface or call.body_digest}"
-            )
-            if len(key) > _LONGEST_KEY:
-                key = call_key(call)
-            last.append(hash(key))
-            number = self[key] = pop(key, 0) + 1
-            if len(self) > MOST_KEYS or len(last) > most_logged:
-                self._forget()
-            return number
-
-        return count
-
-    def _forget(self) -> None:
-        """Forget the keys that have not been used for longest, and what came long ago."""
-        if len(self) > MOST_KEYS:
-            forget_oldest(self)
-        surplus = len(self._last) - _MOST_LOGGED
-        if surplus > _MOST_LOGGED:
-            del self._last[:surplus]
-            self._dropped += surplus
-
-    def before(self, total: int) -> dict[str, int]:
-        """Return the counts of when so many calls had been counted.
-
-        Raises:
-            ControlFault: 409, that was too long ago.
-        """
-        back = self.total - total
-        keys = {hash(key): key for key in self}
-        counts = dict(self)
-        since = self._last[max(0, len(self._last) - back) :]
-        known = back <= _MOST_LOGGED and keys.keys() >= set(since)
-        if known:
-            for hashed in since:
-                counts[keys[hashed]] -= 1
-        if not known or min(counts.values(), default=0) < 0:
-            raise ControlFault(409, "too many calls have arrived since to count back to then")
-        return {key: number for key, number in counts.items() if number}
-
-
-def forget_oldest(counts: dict[str, Any]) -> None:
-    """Forget some of what was put in first.
-
-    A few at a time: nobody should have to wait for it. Not one by one: a dict passes over all that
-    was deleted at its front to come to the first that is left.
-    """
-    for key in list(islice(counts, _FORGOTTEN_AT_ONCE)):
-        del counts[key]

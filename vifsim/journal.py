@@ -17,15 +17,15 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from vifsim.arrivals import call_key, count_up
 from vifsim.errors import JournalError
-from vifsim.exchange import Answer, Call, call_key, count_up
 from vifsim.scenario.matching import fits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from vifsim.clock import Clock
-    from vifsim.exchange import Decision, Ending, Look
+    from vifsim.exchange import Answer, Call, Decision, Ending, Look
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from vifsim import scenario as scenarios
 from vifsim.clock import LONGEST_OFFSET
 from vifsim.errors import ControlFault, ScenarioError
 from vifsim.rulebook import moved
+from vifsim.scenario.engine import plain
 from vifsim.scenario.rule import Scenario
 from vifsim.snapshots import reading
 
@@ -74,7 +75,7 @@ class Keeping:
                 "text": book.scenario.text,
                 "added": [dict(rule.source) for rule in book.added],
                 "seed": self._backend.seed,
-                "state": {**book.faults.state, "at": self._clock.now()},
+                "state": {**plain(book.faults.state), "at": self._clock.now()},
             },
             "clock": {"offset": round(self._clock.offset, 6)},
         }

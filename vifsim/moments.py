@@ -22,8 +22,9 @@ from vifsim.values import frozen, slotted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from vifsim.arrivals import Arrivals
     from vifsim.clock import Clock
-    from vifsim.exchange import Arrivals, Call
+    from vifsim.exchange import Call
     from vifsim.scenario.rule import Rule, Scenario
 
 _MOST = 1000

@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from vifsim import scenario as scenarios
+from vifsim.arrivals import call_key
 from vifsim.errors import JournalError, RetryAfter, ScenarioError
-from vifsim.exchange import NAMED_KINDS, PASS, Call, Look, call_key, facts_of
+from vifsim.exchange import NAMED_KINDS, PASS, Call, Look, facts_of
 from vifsim.journal import in_order, read_export
 from vifsim.scenario.answers import Making, fault_of
 from vifsim.scenario.documented import documented_rules

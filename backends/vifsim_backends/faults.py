@@ -18,6 +18,7 @@ from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from vifsim.arrivals import call_key, forget_oldest
 from vifsim.backend import Backend
 from vifsim.errors import ApiFault, NoAnswer
 from vifsim.exchange import (
@@ -28,8 +29,6 @@ from vifsim.exchange import (
     WireClose,
     WireHang,
     WireReset,
-    call_key,
-    forget_oldest,
 )
 from vifsim.model import OPERATIONS
 from vifsim_backends.passing import PassingBackend

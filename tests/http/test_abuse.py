@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vifsim.arrivals import call_key
 from vifsim.conformance import a_call
 from vifsim.draws import draw
-from vifsim.exchange import call_key
 
 if TYPE_CHECKING:
     from tests.conftest import Api, Connect, RawClient

@@ -420,6 +420,30 @@ async def test_a_chance_that_moves_ends_where_it_says(cloud_with: CloudWith, lib
     assert (first, last) == (200, 503)
 
 
+async def test_each_refused_call_is_told_a_time_of_its_own_to_come_again(
+    cloud_with: CloudWith, library: str
+) -> None:
+    cloud = await cloud_with({"status": 503, "retry_after": "10s", "spread": "40s"})
+
+    async with CLIENTS[library](cloud.url) as ask:
+        told = [int((await ask()).headers["Retry-After"]) for _ in range(4)]
+
+    assert 10 <= min(told) < max(told) <= 50
+
+
+async def test_a_refusal_that_is_held_comes_late_and_what_is_served_does_not(
+    cloud_with: CloudWith, library: str
+) -> None:
+    cloud = await cloud_with({"status": 503, "first": 1}, hold="2s")
+
+    async with CLIENTS[library](cloud.url) as ask:
+        told = [(await ask()).status for _ in range(2)]
+
+    assert told == [503, 200]
+    took = [(call.outcome.end or 0.0) - call.arrived for call in cloud.journal]
+    assert took == [2.0, 0.0]
+
+
 async def test_what_a_full_cloud_sheds_is_a_refusal_and_what_it_serves_is_late(
     cloud_with: CloudWith, library: str
 ) -> None:

@@ -1,6 +1,6 @@
 """Decides what happens to a call: a deterministic state machine, without IO, clock or event loop.
 
-`decide` changes nothing but the state that it is given, which is plain JSON-able data; two engines
+`decide` changes nothing but the state that it is given, which `plain` makes JSON of; two engines
 with the same rules, seed and state decide alike.
 
 ```
@@ -20,17 +20,9 @@ from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
+from vifsim.arrivals import MOST_KEYS, Arrivals, call_key, count_up, forget_oldest
 from vifsim.draws import draw
-from vifsim.exchange import (
-    MOST_KEYS,
-    PASS,
-    Arrivals,
-    Decision,
-    Look,
-    call_key,
-    count_up,
-    forget_oldest,
-)
+from vifsim.exchange import PASS, Decision, Look
 from vifsim.model import Rate
 from vifsim.scenario.answers import Making, fault_of, retry_after_of, sample
 from vifsim.scenario.documented import DOCUMENTED
@@ -45,7 +37,7 @@ from vifsim.scenario.rule import Capacity, Latency, Limit, Stale, Status
 from vifsim.values import slotted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from vifsim.errors import RetryAfter, RetryAfterForm
     from vifsim.exchange import Call, Facts
@@ -62,10 +54,15 @@ something in `rules` changes.
 
 def arrivals_of(state: State) -> Arrivals:
     """Return the arrivals of a state, which may have come out of JSON."""
-    arrivals: dict[str, int] = state["arrivals"]
+    arrivals: Mapping[str, int] = state["arrivals"]
     if not isinstance(arrivals, Arrivals):
         arrivals = state["arrivals"] = Arrivals(arrivals)
     return arrivals
+
+
+def plain(state: State) -> State:
+    """Return a state as plain data, which JSON can hold."""
+    return {**state, "arrivals": dict(state["arrivals"])}
 
 
 @slotted
@@ -207,16 +204,28 @@ class Engine:
             What says so of a call, whose outcome then knows its `n`; None: `decide` is for all.
         """
         plan = self._matcher.plan(operation)
-        ids, untouched = plan.ids, plan.untouched
         if state["t0"] is None:
-            untouched.clear()  # the first call starts the time, and is for `decide`
-        count = arrivals_of(state).counting()
+            plan.forget()  # the first call starts the time, and is for `decide`
+        arrivals = arrivals_of(state)
+        find, last, most_logged = arrivals.tallies.get, arrivals.last, arrivals.MOST_LOGGED
 
         def passes(call: Call) -> bool:
-            if ids(call) not in untouched:
-                return False
+            key = (  # as `call_key`
+                f"{call.tenant}|{operation}|{call.server}|"
+                f"{call.network or call.interface or call.body_digest}"
+            )
+            tally = find(key)
+            if tally is None or tally.free is not plan.free:
+                if plan.ids(call) not in plan.untouched:
+                    return False
+                tally = arrivals.tally(key)
+                if plan.by_key:
+                    tally.free = plan.free
             state["calls"] += 1
-            call.outcome.n = count(call)
+            tally.n = call.outcome.n = tally.n + 1
+            last.append(tally)
+            if len(last) > most_logged:
+                arrivals.trim()
             return True
 
         return passes

@@ -114,6 +114,11 @@ _PLAIN: Mapping[str, tuple[str, ...]] = {
 """What a call itself says about what a rule can ask; the names follow from it, and the world."""
 
 
+_IN_CALL_KEYS = frozenset({"tenant", "server"})
+"""What can be asked about that a call's key tells, as its ids do: see `call_key`. The network is not
+among it: the key does not say whether it holds its id, an interface's or the digest of a body."""
+
+
 def _ids(names: Iterable[str]) -> Callable[[Call], Hashable]:
     """Return how to see all that a call itself says about what the rules ask."""
     plain = [attribute for name in names for attribute in _PLAIN.get(name, ())]
@@ -310,9 +315,26 @@ class Plan:
 
     Args:
         rules: that may match the operation, in the order in which they are read.
+
+    Attributes:
+        ids: how to see all that a call itself says about what the rules ask.
+        untouched: the ids of calls that no rule matches.
+        by_key: whether a call's key tells all that its ids do.
+        free: by which the tally of a call key is marked where its calls are untouched; another
+            object once that is forgotten.
     """
 
-    __slots__ = ("_by_name", "_found", "_rules", "_sights", "asks_names", "ids", "untouched")
+    __slots__ = (
+        "_by_name",
+        "_found",
+        "_rules",
+        "_sights",
+        "asks_names",
+        "by_key",
+        "free",
+        "ids",
+        "untouched",
+    )
 
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
         names = dict.fromkeys(check.name for item in rules for check in item.checks)
@@ -324,6 +346,8 @@ class Plan:
         self.asks_names = self._by_name or any(_needs_names(item.rule) for item in rules)
         self.ids = _ids(names)
         self.untouched: set[Hashable] = set()
+        self.by_key = _IN_CALL_KEYS.issuperset(names)
+        self.free = object()
 
     def matching(self, facts: Facts) -> tuple[CompiledRule, ...]:
         """Return the rules that match a call, in their order."""
@@ -341,13 +365,18 @@ class Plan:
 
     def _leave_alone(self, call: Call) -> None:
         if len(self.untouched) >= _KINDS_KEPT:
-            self.untouched.clear()
+            self.forget()
         self.untouched.add(self.ids(call))
 
     def forget_names(self) -> None:
         """Forget what names were behind the ids."""
         if self._by_name:
-            self.untouched.clear()
+            self.forget()
+
+    def forget(self) -> None:
+        """Forget which calls no rule matches."""
+        self.untouched.clear()
+        self.free = object()
 
 
 class Matcher:
