@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vifsim.arrivals import Arrivals
+from vifsim.arrivals import Arrivals, call_key
 from vifsim.errors import ControlFault
 from vifsim.exchange import PASS, Call, Facts
 from vifsim.model import Settings
@@ -113,6 +113,33 @@ def test_a_call_whose_like_no_rule_was_about_needs_no_decision() -> None:
 
     assert known == [True, True, False]
     assert not passes(call_of("t", "b", "n", None, None, None))
+
+
+@pytest.mark.parametrize(
+    ("asked", "other", "meant"),
+    [
+        ({"header": {"X-Fault": "a"}}, (None, None), (None, "a")),
+        ({"network": "n"}, ("n", None), (None, None)),
+    ],
+    ids=["header", "network"],
+)
+def test_calls_of_one_key_are_told_apart_where_a_rule_asks_for_more(
+    asked: dict[str, Any], other: tuple[str | None, ...], meant: tuple[str | None, ...]
+) -> None:
+    rules = load_mapping({"version": 1, "rules": [{"match": asked, "status": 503}]}).rules
+    engine = Engine(rules, settings=Settings())
+    state = engine.new_state(0.0)
+    passes = engine.passing("get_server", state)
+    assert passes is not None
+    network = None if "network" in asked else "n"
+    no_rules = call_of("t", "s", network, None, *other)
+    a_rules = call_of("t", "s", "n", None, *meant)
+    engine.decide(facts_of(no_rules), 0.0, state)
+
+    known = [passes(call) for call in (no_rules, no_rules, a_rules)]
+
+    assert known == [True, True, False]
+    assert call_key(no_rules) == call_key(a_rules)
 
 
 def test_keys_that_nobody_uses_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,8 +115,11 @@ _PLAIN: Mapping[str, tuple[str, ...]] = {
 
 
 _IN_CALL_KEYS = frozenset({"tenant", "server"})
-"""What can be asked about that a call's key tells, as its ids do: see `call_key`. The network is not
-among it: the key does not say whether it holds its id, an interface's or the digest of a body."""
+"""What can be asked about that a call's key tells, as its ids do: see `call_key`.
+
+The network is not among it: a key does not say whether it holds its id, that of an interface, or
+the digest of a body.
+"""
 
 
 def _ids(names: Iterable[str]) -> Callable[[Call], Hashable]:
