@@ -12,14 +12,14 @@ import os
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.serving import server_id
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
-    Attack = Callable[[str, int], Awaitable[None]]
+    Attack = Callable[[str, int], Coroutine[Any, Any, None]]
 
 SECONDS = 8.0
 """How long those last that hold on."""

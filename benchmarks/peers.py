@@ -259,7 +259,8 @@ def mountebank() -> Generator[Peer]:
             }
         ],
     }
-    command = ["node", place / "node_modules/mountebank/bin/mb", "start", "--nologfile"]
+    program = place / "node_modules/mountebank/bin/mb"
+    command: list[str | Path] = ["node", program, "start", "--nologfile"]
     flags = ("--port", str(admin), "--loglevel", "error", "--localOnly")
     with _process([*command, *flags], admin) as process:
         _tell(admin, "/imposters", imposter)
@@ -304,7 +305,7 @@ _AWS = (
 def moto() -> Generator[Peer]:
     """moto server: CreateNetworkInterface of EC2, in the subnet that it begins with."""
     python, port = _python(), _free_port()
-    command = [python.parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
+    command: list[str | Path] = [python.parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
     with _process(command, port) as process:
         told = urllib.request.urlopen(
             urllib.request.Request(

@@ -16,6 +16,7 @@ from vifsim.cli.drawing import drawn
 from vifsim.scenario import durations, fault_schema, fields, scenario_schema
 from vifsim.scenario.plan import plan
 from vifsim.scenario.schema import load_named, load_world, shipped_names
+from vifsim.scenario.strict import Strict, instance
 
 if TYPE_CHECKING:
     import argparse
@@ -97,12 +98,12 @@ def _inner(field: Any) -> Iterator[type[Any]]:
             return
 
 
-def _fields(schema: type[Any]) -> dict[str, Any]:
-    known: Any = fields.instance(schema)  # whose fields marshmallow leaves half typed
+def _fields(schema: type[Strict]) -> dict[str, Any]:
+    known: Any = instance(schema)  # whose fields marshmallow leaves half typed
     return dict(known.fields)
 
 
-def _schemas(schema: type[Any], seen: dict[type[Any], None]) -> dict[type[Any], None]:
+def _schemas(schema: type[Strict], seen: dict[type[Strict], None]) -> dict[type[Strict], None]:
     """Return a schema and all below it, each once, in the order in which they are read."""
     if schema not in seen:
         seen[schema] = None
@@ -117,7 +118,7 @@ def reference() -> str:
     return "\n".join(_section(schema) for schema in _schemas(scenario_schema.ScenarioSchema, {}))
 
 
-def _section(schema: type[Any]) -> str:
+def _section(schema: type[Strict]) -> str:
     said = " ".join((schema.__doc__ or "").split())
     rows = "".join(_row(field.data_key or name, field) for name, field in _fields(schema).items())
     head = f"### {_title(schema)}\n{said}\n\n| key | value | meaning |\n|---|---|---|\n"
