@@ -1,27 +1,66 @@
 """What is left of an attack, and what another client feels of it: memory, and the slowest answers.
 
-The client asks a hundred times a second on one connection: before each attack, during it and after
-it. What it waits for is the server alone: attackers run in a process of their own, at a pace.
+The client asks a hundred times a second on one connection. In one life of a server each attack
+comes three times, with quiet before, between and after: the other's p99 is the median of the three
+by what it was in the quiet around each. What the loop itself makes a call wait for is told beside
+it, in processor time, since neighbours on the machine can delay the client and its answers as well.
+
+Memory that an attack took may stay with the process, to be used again. That it is used again, and
+nothing piles up, is what the third time has to show: its peak over the first's.
+
+The server has a core to itself, the client another one, and the attackers the rest; where there are
+two, they run on the client's, niced below it, and at a pace. Where there is one, nothing is pinned.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
+import os
+import statistics
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.attacks import ATTACKS, MANY
 from benchmarks.http_cost import Subject, serving
 from benchmarks.measure import Figure, own_memory_bytes
 
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+WAVES = 3
 _GROWTH_MB = 64
 _SLOWER = 3.0
+_AGAIN = 0.1
+_AGAIN_MB = 2.0
+"""By what share of the first growth the third may be higher, and what is too little to tell."""
 _PACE = 0.01
-_ALONE = 800
-_CALM = 20.0
-"""Seconds after an attack in which memory has to come back."""
+_ALONE = 600
+_CALM = 2.0
+"""Seconds between two attacks, in which what was held is let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was seen in a time of quiet or attack.
+
+    Attributes:
+        p99: of the client's waits, seconds.
+        held: what the loop made one call in a hundred wait for, seconds of processor time.
+        longest: the loop's longest turn, likewise.
+        peak: the server's memory at the most, bytes.
+        calls: how many calls the client made.
+    """
+
+    p99: float
+    held: float
+    longest: float
+    peak: int
+    calls: int
 
 
 class Victim:
@@ -31,14 +70,15 @@ class Victim:
         self._subject = subject
         self._host, _, port = subject.address.partition(":")
         self._port = int(port)
-        self.peak = 0
 
-    async def calls(self, count: int, until: subprocess.Popen[bytes] | None = None) -> list[float]:
-        """Return the seconds of so many calls, or of as many as there are until an attack ends."""
+    async def window(self, until: subprocess.Popen[bytes] | None = None) -> Window:
+        """Make some calls, or as many as there are until an attack ends."""
+        _turns(self._subject)
         reader, writer = await asyncio.open_connection(self._host, self._port)
         took: list[float] = []
+        peak = 0
         due = time.perf_counter()
-        while len(took) < count or (until is not None and until.poll() is None):
+        while len(took) < _ALONE or (until is not None and until.poll() is None):
             due = max(due + _PACE, time.perf_counter())
             await asyncio.sleep(due - time.perf_counter())
             began = time.perf_counter()
@@ -49,13 +89,24 @@ class Victim:
             await reader.readexactly(size)
             took.append(time.perf_counter() - began)
             if len(took) % 10 == 0:
-                self.peak = max(self.peak, own_memory_bytes(str(self._subject.pid)))
+                peak = max(peak, own_memory_bytes(str(self._subject.pid)))
         writer.close()
-        return took
+        p99 = sorted(took)[int(0.99 * len(took))]
+        return Window(p99, *_turns(self._subject), peak, len(took))
 
 
-def _p99(took: list[float]) -> float:
-    return sorted(took)[int(0.99 * len(took))]
+def _turns(subject: Subject) -> tuple[float, float]:
+    """Return what the server says of its loop since it was asked last; see `watched`."""
+    asked, told = subject.process.stdin, subject.process.stdout
+    assert asked is not None
+    assert told is not None
+    asked.write("\n")
+    asked.flush()
+    for line in told:
+        if line.startswith("turns "):
+            _, held, longest = line.split()
+            return float(held), float(longest)
+    raise RuntimeError("the server ended")
 
 
 async def _reset(subject: Subject) -> None:
@@ -71,45 +122,89 @@ async def _reset(subject: Subject) -> None:
     writer.close()
 
 
-def _calm(pid: int, goal: int) -> int:
-    """Return the least memory that is seen within the time that there is, bytes."""
-    least, end = own_memory_bytes(str(pid)), time.monotonic() + _CALM
-    while least > goal and time.monotonic() < end:
-        time.sleep(0.2)
-        least = min(least, own_memory_bytes(str(pid)))
-    return least
+def _attacked(name: str, victim: Victim, address: str, cores: set[int]) -> Window:
+    with subprocess.Popen([sys.executable, "-m", "benchmarks.attacks", name, address]) as attacker:
+        if cores:
+            os.sched_setaffinity(attacker.pid, cores)
+        seen = asyncio.run(victim.window(attacker))
+    assert attacker.returncode == 0, name
+    return seen
+
+
+@contextmanager
+def _apart(pid: int) -> Generator[set[int]]:
+    """Give a server a core to itself, and us another; return those of the attackers."""
+    ours = os.sched_getaffinity(0)
+    if len(ours) < 2:
+        yield set()
+        return
+    first, second, *others = sorted(ours)
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {first})
+    os.sched_setaffinity(0, {second})
+    try:
+        yield set(others) or {second}
+    finally:
+        os.sched_setaffinity(0, ours)
 
 
 def _attack(name: str) -> list[Figure]:
     """Return how much one attack adds to memory and to another's slowest answers."""
-    with serving("vifsim") as subject:
+    with serving("watched") as subject, _apart(subject.pid) as cores:
         victim = Victim(subject)
-        gc.collect()
-        alone = asyncio.run(victim.calls(_ALONE))
+        asyncio.run(victim.window())  # warms up
         before = own_memory_bytes(str(subject.pid))
-        victim.peak = before
-        with subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.attacks", name, subject.address]
-        ) as attacker:
-            during = asyncio.run(victim.calls(_ALONE, attacker))
-        assert attacker.returncode == 0, name
-        alone += asyncio.run(victim.calls(_ALONE))
-        asyncio.run(_reset(subject))
-        left = _calm(subject.pid, before + (1 << 20)) - before
-    grown = (victim.peak - before) / 1e6
+        quiet, attacked = [asyncio.run(victim.window())], list[Window]()
+        for _ in range(WAVES):
+            attacked.append(_attacked(name, victim, subject.address, cores))
+            time.sleep(_CALM)
+            quiet.append(asyncio.run(victim.window()))
+            asyncio.run(_reset(subject))
+        left = own_memory_bytes(str(subject.pid)) - before
+    return [*_memory(name, before, left, attacked), *_slowness(name, quiet, attacked)]
+
+
+def _memory(name: str, before: int, left: int, attacked: list[Window]) -> list[Figure]:
+    peaks = [(window.peak - before) / 1e6 for window in attacked]
+    least = max(_AGAIN * peaks[0], _AGAIN_MB)
     return [
         Figure(
             name=f"{name}: memory, by {_GROWTH_MB} MB",
-            ratio=grown / _GROWTH_MB,
+            ratio=max(peaks) / _GROWTH_MB,
             mark=1.0,
-            detail=f"{grown:.1f} MB more, {left / 1e6:.1f} MB after a reset",
+            detail=f"{max(peaks):.1f} MB more, {left / 1e6:.1f} MB after a reset",
         ),
         Figure(
+            name=f"{name}: what the last wave adds, by {least:.1f} MB",
+            ratio=(peaks[-1] - peaks[0]) / least,
+            mark=1.0,
+            detail="peaks " + ", ".join(f"{peak:.1f}" for peak in peaks) + " MB",
+        ),
+    ]
+
+
+def _slowness(name: str, quiet: list[Window], attacked: list[Window]) -> list[Figure]:
+    ratios: list[float] = []
+    for number, window in enumerate(attacked):
+        ratios.append(2 * window.p99 / (quiet[number].p99 + quiet[number + 1].p99))
+    alone = statistics.median(window.p99 for window in quiet)
+    during = statistics.median(window.p99 for window in attacked)
+    held = statistics.median(window.held for window in attacked)
+    return [
+        Figure(
             name=f"{name}: another's p99, by its p99 alone",
-            ratio=_p99(during) / _p99(alone),
+            ratio=statistics.median(ratios),
             mark=_SLOWER,
-            detail=f"{_p99(during) * 1e3:.2f} ms by {_p99(alone) * 1e3:.2f} ms, "
-            f"{len(during)} calls",
+            detail=f"{during * 1e3:.2f} ms by {alone * 1e3:.2f} ms; "
+            + ", ".join(f"{ratio:.2f}" for ratio in ratios),
+        ),
+        Figure(
+            name=f"{name}: held by the loop, by its p99 alone",
+            ratio=held / alone,
+            mark=_SLOWER - 1,
+            detail=f"{held * 1e3:.2f} ms at p99, longest turn "
+            f"{max(window.longest for window in attacked) * 1e3:.1f} ms; quiet "
+            f"{statistics.median(window.held for window in quiet) * 1e3:.2f} ms",
         ),
     ]
 

@@ -242,7 +242,7 @@ ATTACKS: dict[str, Attack] = {
 }
 
 if __name__ == "__main__":
-    os.nice(5)  # they have as long as it takes; the server and its client have not
+    os.nice(10)  # they have as long as it takes; the server and its client have not
     name, address = sys.argv[1:]
     host, _, port = address.partition(":")
     asyncio.run({**ATTACKS, "honest": honest}[name](host, int(port)))

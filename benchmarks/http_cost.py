@@ -28,9 +28,14 @@ _HEADERS = "Host: {}\r\nUser-Agent: bench/1\r\nAccept: */*\r\nX-Auth-Token: demo
 class Subject:
     """A server under load."""
 
-    pid: int
+    process: subprocess.Popen[str]
     address: str
     made: dict[int, str] = field(default_factory=dict[int, str])
+
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        return self.process.pid
 
     def request(self, kind: str, number: int) -> bytes:
         """Return one request as bytes."""
@@ -61,7 +66,12 @@ class Subject:
         writer.close()
 
 
-_SCENARIOS = {"vifsim": scenario(), "delayed": delay(DELAY), "parked": delay(PARKED)}
+_SCENARIOS = {
+    "vifsim": scenario(),
+    "watched": scenario(),
+    "delayed": delay(DELAY),
+    "parked": delay(PARKED),
+}
 """Of our own servers."""
 
 
@@ -73,7 +83,8 @@ def serving(*arguments: str) -> Generator[Subject]:
         file.flush()
         command = ["-m", "benchmarks.serving", *arguments]
         if arguments[0] in _SCENARIOS:
-            command = ["-m", "vifsim", "serve", "--port", "0", "--scenario", file.name]
+            module = "benchmarks.watched" if arguments[0] == "watched" else "vifsim"
+            command = ["-m", module, "serve", "--port", "0", "--scenario", file.name]
             command += arguments[1:]
         with _started(command) as subject:
             yield subject
@@ -91,7 +102,7 @@ def _started(command: list[str]) -> Generator[Subject]:
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
         try:
-            yield Subject(process.pid, url.removeprefix("http://"))
+            yield Subject(process, url.removeprefix("http://"))
         finally:
             process.terminate()
 

@@ -67,8 +67,20 @@ def document(text: str) -> Any:
     """
     try:
         return json.loads(text)
-    except ValueError as exc:
+    except (TypeError, ValueError) as exc:
         raise UnreadableRow(f"a stored document cannot be read: {exc}") from exc
+
+
+def latest(*times: Any) -> float | None:
+    """Return the latest of stored times, None where there is none.
+
+    Raises:
+        UnreadableRow: one is no time: the store is damaged.
+    """
+    try:
+        return max((float(time) for time in times if time is not None), default=None)
+    except (TypeError, ValueError) as exc:
+        raise UnreadableRow(f"a stored time cannot be read: {exc}") from exc
 
 
 def tenant_of(row: Any) -> Tenant:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vifsim.values import slotted
 from vifsim_backends import sqlite_statements as sql
 from vifsim_backends import sqlite_undo as undo
-from vifsim_backends.row_values import TOMBSTONES, server_of
+from vifsim_backends.row_values import TOMBSTONES, latest, server_of
 from vifsim_backends.sqlite_held import HeldRows
 from vifsim_backends.sqlite_rows import SqliteRows, WroteAndFailed
 
@@ -280,9 +280,8 @@ class KnownRows(SqliteRows):
             row = self._one(sql.SELECT_TOUCHED_SERVER, server_id)
             if row is not None:
                 *_, kept, attached = row
-                times = [at for at in (kept, attached) if at is not None]
                 known = self._learn(
-                    Known(server_of(row), max(times, default=None), kept, interfaces=None)
+                    Known(server_of(row), latest(kept, attached), kept, interfaces=None)
                 )
         return known
 

@@ -247,6 +247,18 @@ def test_a_document_in_the_tables_that_is_none_makes_the_service_unavailable(
     assert isinstance(result.error, ServiceUnavailable)
 
 
+def test_a_time_in_the_tables_that_is_none_makes_the_service_unavailable(
+    rows: WriterRows, connection: sqlite3.Connection
+) -> None:
+    rows.run_batch([attach_to_blue(ONE)])
+    connection.execute("UPDATE virtual_interfaces SET at = 'noon'")
+    again = WriterRows(connection, rows.settings, 7, rows.clock)
+
+    (result,) = again.run_batch([attach_to_blue(ONE)])
+
+    assert isinstance(result.error, ServiceUnavailable)
+
+
 def test_an_operation_that_would_suspend_is_a_defect_that_is_told(
     connection: sqlite3.Connection,
 ) -> None:
