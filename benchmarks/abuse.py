@@ -97,6 +97,7 @@ class Victim:
 
 def _turns(subject: Subject) -> tuple[float, float]:
     """Return what the server says of its loop since it was asked last; see `watched`."""
+    assert subject.process is not None
     asked, told = subject.process.stdin, subject.process.stdout
     assert asked is not None
     assert told is not None

@@ -28,14 +28,10 @@ _HEADERS = "Host: {}\r\nUser-Agent: bench/1\r\nAccept: */*\r\nX-Auth-Token: demo
 class Subject:
     """A server under load."""
 
-    process: subprocess.Popen[str]
+    pid: int
     address: str
+    process: subprocess.Popen[str] | None = None
     made: dict[int, str] = field(default_factory=dict[int, str])
-
-    @property
-    def pid(self) -> int:
-        """The id of its process."""
-        return self.process.pid
 
     def request(self, kind: str, number: int) -> bytes:
         """Return one request as bytes."""
@@ -102,7 +98,7 @@ def _started(command: list[str]) -> Generator[Subject]:
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
         try:
-            yield Subject(process, url.removeprefix("http://"))
+            yield Subject(process.pid, url.removeprefix("http://"), process)
         finally:
             process.terminate()
 

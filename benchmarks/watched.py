@@ -61,5 +61,5 @@ class _Policy(asyncio.DefaultEventLoopPolicy):
 
 
 if __name__ == "__main__":
-    asyncio.set_event_loop_policy(_Policy())
+    asyncio.set_event_loop_policy(_Policy())  # pyright: ignore[reportDeprecated]  # not below 3.14
     sys.exit(main(sys.argv[1:]))
