@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+import subprocess
+import sys
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -17,14 +23,14 @@ from yarl import URL
 from vifsim.simulator import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     from multidict import CIMultiDictProxy
 
     MakeCloud = Callable[..., Awaitable[Simulator]]
     ApiOf = Callable[[Simulator], "Api"]
     Connect = Callable[[Simulator], Awaitable["RawClient"]]
+    RunPytest = Callable[..., "SuiteRun"]
 
 # httpx does so at its first request; where that is in a suite run by a test, it is taken back.
 import_module("httpcore")
@@ -192,6 +198,58 @@ class RawClient:
         self.writer.close()
 
 
+@dataclass(frozen=True, slots=True)
+class SuiteRun:
+    """What came of a suite that a test has run."""
+
+    exit_code: int
+    errors: str
+    output: str
+
+    def number(self, outcome: str) -> int:
+        """Return how many of its tests passed, failed, or had an error."""
+        found = re.findall(rf"(\d+) {outcome}", self.output.rpartition("\n=====")[2])
+        return int(found[-1]) if found else 0
+
+
+class SuiteRunner:
+    """Runs suites that tests have written, each in a process of its own (tests/warm.py)."""
+
+    _WITHOUT = ("cacheprovider", "schemathesis", "hypothesispytest", "anyio")
+    """Plugins that take longer to load than a suite here takes to run."""
+
+    def __init__(self, told: Path) -> None:
+        self._told = told
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("warm.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, folder: Path, *arguments: str, **variables: str) -> SuiteRun:
+        """Run pytest in a folder as `python -m pytest` would."""
+        left_out = [part for name in self._WITHOUT for part in ("-p", f"no:{name}")]
+        kept = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+        order = {
+            "folder": str(folder),
+            "arguments": [*left_out, "-W", "ignore::pytest.PytestAssertRewriteWarning", *arguments],
+            "environment": {**kept, **variables},
+            "output": str(self._told / "output"),
+            "errors": str(self._told / "errors"),
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        code = int(self._process.stdout.readline())
+        return SuiteRun(code, *((self._told / name).read_text() for name in ("errors", "output")))
+
+    def close(self) -> None:
+        """End the process that suites begin in."""
+        self._process.communicate()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a long run say how long."""
     parser.addoption(
@@ -204,6 +262,20 @@ def soak_minutes(request: pytest.FixtureRequest) -> float:
     """How long the soak goes on, minutes."""
     minutes: Any = request.config.getoption("--soak-minutes")
     return float(minutes)
+
+
+@pytest.fixture(scope="session")
+def suite_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteRunner]:
+    """What runs the suites of all tests of this process."""
+    runner = SuiteRunner(tmp_path_factory.mktemp("suites"))
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def run_pytest(suite_runner: SuiteRunner, tmp_path: Path) -> RunPytest:
+    """Run pytest in the folder of the test."""
+    return partial(suite_runner.run, tmp_path)
 
 
 @pytest.fixture

@@ -17,8 +17,6 @@ import pytest
 
 DEMO = [sys.executable, "-m", "vifsim", "demo"]
 
-pytestmark = pytest.mark.xdist_group("demo")  # its ten seconds once, not once in each worker
-
 
 @dataclass(frozen=True, slots=True)
 class Played:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,7 @@ import pytest
 from vifsim.scenario.schema import load_text
 
 if TYPE_CHECKING:
-    from tests.conftest import MakeCloud
+    from tests.conftest import MakeCloud, RunPytest
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -27,21 +25,14 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
+def test_the_example_of_a_test_passes(run_pytest: RunPytest, tmp_path: Path) -> None:
     (example,) = blocks("python")
     (tmp_path / "test_example.py").write_text(example)
 
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_example.py"],
-        cwd=tmp_path,
-        env={name: value for name, value in os.environ.items() if "PYTEST" not in name},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = run_pytest("test_example.py")
 
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "1 passed" in run.stdout
+    assert run.exit_code == 0, run.output
+    assert run.number("passed") == 1
 
 
 def test_the_example_of_a_scenario_loads() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import RunPytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 FILE = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -28,9 +29,6 @@ RUNS = {
     "xdist": ("-n 2 xdist", 8),
 }
 """What pytest is given in one run, by a name for it, and how many tests it holds."""
-
-QUICK = ("-pno:cacheprovider", "-pno:schemathesis", "-pno:hypothesispytest")
-"""What no recipe uses and takes longer to load than a recipe takes."""
 
 STRICT = (
     "-Werror::ResourceWarning",
@@ -54,22 +52,15 @@ def recipes(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_recipe_passes(name: str, recipes: Path) -> None:
+def test_a_recipe_passes(name: str, recipes: Path, run_pytest: RunPytest) -> None:
     if name == "node" and shutil.which("node") is None:
         pytest.skip("node is not installed")
     arguments, number = RUNS[name]
 
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *QUICK, *STRICT, *arguments.split()],
-        cwd=recipes,
-        env={key: value for key, value in os.environ.items() if "PYTEST" not in key},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = run_pytest(*STRICT, *arguments.split())
 
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert f"{number} passed" in run.stdout
+    assert run.exit_code == 0, run.output
+    assert run.number("passed") == number
 
 
 def test_no_recipe_is_left_out(recipes: Path) -> None:

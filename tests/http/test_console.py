@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +13,7 @@ from vifsim_backends.memory import MemoryBackend
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import Api, ApiOf, MakeCloud
+    from tests.conftest import Api, ApiOf, MakeCloud, RunPytest
     from vifsim.simulator import Simulator
 
 NEVER = {"match": "delete_network", "chance": 0.5, "status": 503}
@@ -197,7 +195,7 @@ async def test_a_moment_becomes_a_scenario_that_begins_there(
 
 
 async def test_an_exported_test_passes_beside_its_scenario(
-    make_cloud: MakeCloud, api_of: ApiOf, tmp_path: Path
+    make_cloud: MakeCloud, api_of: ApiOf, tmp_path: Path, run_pytest: RunPytest
 ) -> None:
     api = api_of(await make_cloud(scenario=TWICE))
     await api.attach()
@@ -206,12 +204,9 @@ async def test_an_exported_test_passes_beside_its_scenario(
     (tmp_path / "before-2.yaml").write_text(made["scenario"], "utf-8")
     (tmp_path / "test_before_2.py").write_text(made["test"], "utf-8")
 
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    run = subprocess.run(  # noqa: ASYNC221 -- our own command; nothing else waits
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    run = run_pytest()
 
-    assert "1 passed" in run.stdout, run.stdout + run.stderr
+    assert run.number("passed") == 1, run.errors + run.output
     assert "create_virtual_interface_is_told_503" in made["test"]
 
 
