@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _HEAD = "HTTP/1.1\r\nHost: here\r\nX-Auth-Token: demo-token\r\n"
 GET = f"GET /v2.0 {_HEAD}\r\n".encode()
+LAST = f"GET /v2.0 {_HEAD}Connection: close\r\n\r\n".encode()
 LIMITS = f"GET /limits {_HEAD}\r\n".encode()
 
 
@@ -497,13 +498,14 @@ async def test_a_call_that_is_cut_ends_its_connection_whenever_it_is(
     assert server.answers == []
 
 
-@pytest.mark.parametrize("passed", range(4))
+@pytest.mark.parametrize("passed", range(6))
+@pytest.mark.parametrize("request_", [GET, LAST], ids=["at once", "in a task"])
 async def test_a_server_that_ends_answers_what_has_come(
-    whole: tuple[Simulator, Server], passed: int
+    whole: tuple[Simulator, Server], request_: bytes, passed: int
 ) -> None:
     simulator, server = whole
     connection, wire = await server.connect()
-    connection.data_received(GET)
+    connection.data_received(request_)
     await turns(passed)
 
     simulator.edge.ending = True

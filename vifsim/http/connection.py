@@ -392,8 +392,11 @@ class StampedConnection(RequestHandler):
             super().log_exception(*args, **kwargs)
 
     def end_if_idle(self) -> None:
-        """End the connection where no request has come that is not answered yet."""
-        if self._current_request is None and not self._messages:
+        """End the connection where no request has come that is not answered yet.
+
+        aiohttp's task waits then; elsewhere it may hold a request that nothing else tells of.
+        """
+        if self._waiter is not None and not self._waiter.done():
             self.force_close()
 
     def hand_over(self, data: bytes) -> bool:
