@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 # httpx does so at its first request; where that is in a suite run by a test, it is taken back.
 import_module("httpcore")
-settings.register_profile("suite", deadline=None)  # no test is about how busy the machine is
+# No test is about how busy the machine is.
+settings.register_profile("suite", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("suite")
 
 TENANT = "123456"
@@ -255,6 +257,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--soak-minutes", type=float, default=20.0, help="how long tests/test_soak.py goes on"
     )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Work a little more than there are cores: a fifth of the time a test waits for a process."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(request: pytest.FixtureRequest) -> None:
+    """Let what tests start compile modules once, also where Python is told to write nothing.
+
+    It is written to pytest's cache, so that nothing is left beside the sources.
+    """
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)
+    if cache is not None and os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(cache.mkdir("compiled")))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vifsim.searching import Expression
@@ -36,7 +36,6 @@ def parts_of(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 PARTS = st.recursive(st.builds(with_tail, ATOMS, TAILS), parts_of, max_leaves=6)
 
 
-@settings(deadline=None, max_examples=300)
 @given(text=PARTS, name=st.text(alphabet="abcd1 \n", max_size=8))
 def test_an_expression_is_found_exactly_where_python_finds_it(text: str, name: str) -> None:
     try:

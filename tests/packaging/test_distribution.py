@@ -77,17 +77,21 @@ def build(kind: str, sources: Path, into: Path) -> Path:
     return file
 
 
-def test_the_wheel_holds_every_module_and_every_file_that_they_read(
-    sources: Path, tmp_path: Path
-) -> None:
-    with ZipFile(build("wheel", sources, tmp_path)) as wheel:
+@pytest.fixture(scope="module")
+def wheel_file(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of the repository."""
+    return build("wheel", sources, tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_wheel_holds_every_module_and_every_file_that_they_read(wheel_file: Path) -> None:
+    with ZipFile(wheel_file) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
     assert names == expected_in_wheel()
 
 
-def test_the_wheel_puts_no_other_name_beside_ours(sources: Path, tmp_path: Path) -> None:
-    with ZipFile(build("wheel", sources, tmp_path)) as wheel:
+def test_the_wheel_puts_no_other_name_beside_ours(wheel_file: Path) -> None:
+    with ZipFile(wheel_file) as wheel:
         tops = {PurePosixPath(name).parts[0] for name in wheel.namelist()}
 
     ours = {name for name in tops if not name.endswith(".dist-info")}

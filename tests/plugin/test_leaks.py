@@ -30,7 +30,7 @@ def use_clouds(number: int) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a process's open files")
-@pytest.mark.parametrize("number", [50, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [20, pytest.param(1000, marks=pytest.mark.long)])
 def test_clouds_leave_no_thread_file_or_object(number: int) -> None:
     use_clouds(2)
     before = held()

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vifsim.errors import ScenarioError
@@ -332,7 +332,6 @@ def mutated(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(max_examples=200, deadline=None)
 @given(mutated())
 def test_a_spoiled_scenario_gets_errors_with_places_and_never_a_traceback(text: str) -> None:
     problems, lines = told_by(partial(load_text, text, source="t.yaml"))
@@ -362,7 +361,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_value_at_any_key_is_taken_or_refused(data: st.DataObject) -> None:
     value = data.draw(VALUES)

@@ -56,7 +56,7 @@ class Boastful(MemoryBackend):
 
 
 def test_memory_and_sqlite_answer_alike(sqlite: MakeBackend) -> None:
-    diff(sqlite, memory, calls=600, seed=7)
+    diff(sqlite, memory, calls=250, seed=7)
 
 
 @pytest.mark.long
@@ -88,7 +88,7 @@ async def test_it_runs_where_a_loop_runs_already() -> None:
 def test_a_state_machine_finds_no_difference(sqlite: MakeBackend) -> None:
     machine = backend_machine(sqlite, memory)
 
-    run_state_machine_as_test(machine, settings=how(60))
+    run_state_machine_as_test(machine, settings=how(25))
 
 
 @pytest.mark.long
