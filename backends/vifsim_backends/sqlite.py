@@ -25,7 +25,14 @@ from vifsim.model import Settings, Token
 from vifsim.rows import effect_on
 from vifsim.store import StoreBackend, TokenTable
 from vifsim_backends import sqlite_file
-from vifsim_backends.sqlite_rows import Result, SqliteRows, identities, known_names, stored_settings
+from vifsim_backends.sqlite_rows import (
+    UNUSABLE,
+    Result,
+    SqliteRows,
+    identities,
+    known_names,
+    stored_settings,
+)
 from vifsim_backends.sqlite_writer import WriterRows
 from vifsim_backends.way_back import Place
 
@@ -252,9 +259,9 @@ class SqliteBackend(StoreBackend):
             self._remember(change)
 
     def _refusal(self, exc: BaseException) -> BaseException:
-        if isinstance(exc, ServiceUnavailable) and isinstance(exc.__cause__, sqlite3.Error):
+        if isinstance(exc, ServiceUnavailable) and isinstance(exc.__cause__, UNUSABLE):
             exc = exc.__cause__
-        if isinstance(exc, sqlite3.Error):
+        if isinstance(exc, UNUSABLE):
             return sqlite_file.refusal(self._path, exc)
         return exc
 

@@ -19,7 +19,7 @@ from vifsim_backends import sqlite_statements as sql
 from vifsim_backends import sqlite_undo as undo
 from vifsim_backends.row_values import TOMBSTONES, latest, server_of
 from vifsim_backends.sqlite_held import HeldRows
-from vifsim_backends.sqlite_rows import SqliteRows, WroteAndFailed
+from vifsim_backends.sqlite_rows import UNUSABLE, SqliteRows, WroteAndFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,7 +154,7 @@ class KnownRows(SqliteRows):
     def _write_held(self) -> None:
         try:
             self._held.write(self._connection)
-        except sqlite3.Error as exc:
+        except UNUSABLE as exc:
             # What was assumed here once is looked at from now on.
             self._wary = self._wary or isinstance(exc, sqlite3.IntegrityError)
             raise WroteAndFailed from exc

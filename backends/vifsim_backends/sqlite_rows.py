@@ -68,7 +68,8 @@ Change = Token | User | None
 """What the table of tokens must learn after a commit; None: it is to be emptied."""
 
 _UNAVAILABLE = "The service cannot store anything at the moment."
-_UNUSABLE = (sqlite3.Error, UnreadableRow)
+UNUSABLE = (sqlite3.Error, UnreadableRow, UnicodeDecodeError)
+"""What a file that is damaged or cannot be reached raises; Python decodes texts, and messages."""
 
 
 class WroteAndFailed(Exception):
@@ -128,7 +129,7 @@ class SqliteRows(Rows):
             self.flush()
             self.before_commit()
             self._execute("COMMIT")
-        except (sqlite3.Error, WroteAndFailed) as exc:
+        except (*UNUSABLE, WroteAndFailed) as exc:
             self.settings, self.seed = before
             self.forget()
             if isinstance(exc, WroteAndFailed):
@@ -146,7 +147,7 @@ class SqliteRows(Rows):
         except Exception as exc:
             if not self._connection.in_transaction:
                 raise sqlite3.OperationalError("the transaction was given up") from exc
-            return Result(error=_unavailable(exc) if isinstance(exc, _UNUSABLE) else exc)
+            return Result(error=_unavailable(exc) if isinstance(exc, UNUSABLE) else exc)
         return Result(value=value, notes=self._notes, changes=self._changes)
 
     def _begin(self) -> None:

@@ -347,6 +347,15 @@ async def test_a_migration_that_fails_leaves_the_schema_as_it_was(
         assert "motto" not in [row[1] for row in raw.execute("PRAGMA table_info(meta)")]
 
 
+async def test_damage_that_cannot_even_be_named_is_damage(file: Path, clock: SimClock) -> None:
+    await filled(file, clock)
+    with closing(sqlite3.connect(file, isolation_level=None)) as raw:
+        raw.execute("PRAGMA writable_schema = ON")
+        raw.execute("UPDATE sqlite_master SET name = CAST(x'ff' AS TEXT), sql = ''")
+
+    assert "is damaged" in await refused(file, clock)
+
+
 async def test_settings_that_cannot_be_read_are_damage(file: Path, clock: SimClock) -> None:
     await filled(file, clock)
     with closing(sqlite3.connect(file, isolation_level=None)) as raw:
