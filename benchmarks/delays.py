@@ -21,7 +21,7 @@ from benchmarks.serving import DELAY, PARKED
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-ROUNDS = 5
+ROUNDS = 15
 _PACED, _PACE = 1000, 500
 _BURST = 2000
 _MANY = 10_000

@@ -67,7 +67,7 @@ def facts_of(**changes: Any) -> Facts:
 
 
 def compiled(rule: Rule, *phases: Phase) -> CompiledRule:
-    return CompiledRule(rule, checks_of(rule.match), phases)
+    return CompiledRule(rule, checks_of(rule.match), phases, rule.schedule.counts)
 
 
 def matches(match: Any, facts: Facts = FACTS) -> bool:

@@ -130,6 +130,7 @@ class Engine:
                 rule,
                 checks_of(rule.match),
                 tuple(named[name] for name in rule.schedule.during),
+                rule.schedule.counts,
             )
             for rule in self.rules
         )
@@ -204,6 +205,8 @@ class Engine:
             What says so of a call, whose outcome then knows its `n`; None: `decide` is for all.
         """
         plan = self._matcher.plan(operation)
+        if plan.alike:
+            return None
         if state["t0"] is None:
             plan.forget()  # the first call starts the time, and is for `decide`
         arrivals = arrivals_of(state)
@@ -314,7 +317,7 @@ class Engine:
         self, item: CompiledRule, walk: _Walk, counted: dict[str, Any], key: str
     ) -> Look | None:
         rule, schedule = item.rule, item.rule.schedule
-        if schedule.counts:
+        if item.counts:
             number = count_up(counted.setdefault("counts", {}), key)
             if not _count_holds(schedule, number):
                 return Look(rule.id, "count", number)

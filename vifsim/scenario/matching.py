@@ -269,11 +269,12 @@ def windows_of(rule: Rule, phases: Iterable[Phase]) -> list[Span]:
 
 @frozen(kw_only=False)
 class CompiledRule:
-    """A rule made ready: what it asks, and its phases looked up."""
+    """A rule made ready: what it asks, its phases looked up, and whether its calls are counted."""
 
     rule: Rule
     checks: tuple[Check, ...]
     phases: tuple[Phase, ...]
+    counts: bool
 
     def count_key(self, facts: Facts) -> str | None:
         """Return what a call that matches counts under, or None where the rule skips it."""
@@ -322,6 +323,7 @@ class Plan:
     Attributes:
         ids: how to see all that a call itself says about what the rules ask.
         untouched: the ids of calls that no rule matches.
+        alike: whether a rule matches each call of the operation, whatever its ids.
         by_key: whether a call's key tells all that its ids do.
         free: by which the tally of a call key is marked where its calls are untouched; another
             object once that is forgotten.
@@ -332,6 +334,7 @@ class Plan:
         "_found",
         "_rules",
         "_sights",
+        "alike",
         "asks_names",
         "by_key",
         "free",
@@ -349,6 +352,7 @@ class Plan:
         self.asks_names = self._by_name or any(_needs_names(item.rule) for item in rules)
         self.ids = _ids(names)
         self.untouched: set[Hashable] = set()
+        self.alike = bool(rules) and not names
         self.by_key = _IN_CALL_KEYS.issuperset(names)
         self.free = object()
 
