@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 import_module("httpcore")
 # No test is about how busy the machine is.
 settings.register_profile("suite", deadline=None, max_examples=40)
-settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("suite")
 
 TENANT = "123456"

@@ -73,14 +73,22 @@ class Environments:
         return place
 
     def _make(self, name: str, place: Path) -> None:
-        commands = _npm_commands(place) if name == "pkgcloud" else _pip_commands(name, place)
         for old in self.root.glob(f"{name}-*"):
             shutil.rmtree(old)
         place.mkdir()
-        for command in commands:
-            self._run(command)
-        shutil.rmtree(place / "npm", ignore_errors=True)
+        if name == "pkgcloud":
+            self._run(_npm_command(place))
+            shutil.rmtree(place / "npm", ignore_errors=True)
+        else:
+            self._make_for_python(name, place)
         (place / "ready").touch()
+
+    def _make_for_python(self, name: str, place: Path) -> None:
+        self._run(_venv_command(place))
+        if name != "shared":
+            _let_see(place, self.get("shared"))
+        for command in _pip_commands(name, place):
+            self._run(command)
 
     def _run(self, command: list[str]) -> None:
         if not self.offline:
@@ -92,38 +100,49 @@ class Environments:
 
 
 def _made_of(name: str) -> str:
-    lists = [LISTS / "build.txt", *LISTS.glob(f"{name}.txt")]
+    lists = [LISTS / "build.txt", LISTS / "shared.txt", *LISTS.glob(f"{name}.txt")]
     text = "".join(path.read_text("utf-8") for path in lists) + PKGCLOUD
     return blake2b(f"{text}{sys.version}{sys.prefix}".encode(), digest_size=6).hexdigest()
 
 
-def _pip_commands(name: str, place: Path) -> list[list[str]]:
-    """Return what makes a virtual environment: first what the rest is built with.
+def _venv_command(place: Path) -> list[str]:
+    """Return what makes a virtual environment; with a pip of its own only where there is none.
 
-    The running interpreter's pip installs where it has one: to give each environment its own, and
-    to compile what no client imports, would take longer than all the rest.
+    To give each environment its own would take longer than all the rest.
+    """
+    make = [sys.executable, "-m", "venv", str(place)]
+    return [*make, "--without-pip"] if find_spec("pip") is not None else make
+
+
+def _let_see(place: Path, other: Path) -> None:
+    """Let an environment see what another one has installed."""
+    (own,), (seen,) = (path.glob("lib/python*/site-packages") for path in (place, other))
+    (own / "shared.pth").write_text(f"import site; site.addsitedir({str(seen)!r})\n", "utf-8")
+
+
+def _pip_commands(name: str, place: Path) -> list[list[str]]:
+    """Return what installs the lists of an environment: first what the rest is built with.
+
+    The running interpreter's pip installs where it has one. What no client imports is not compiled.
     """
     python = str(place / "bin" / "python")
-    make, pip = [sys.executable, "-m", "venv", str(place)], [python, "-m", "pip"]
+    pip = [python, "-m", "pip"]
     if find_spec("pip") is not None:
-        make, pip = [*make, "--without-pip"], [sys.executable, "-m", "pip", "--python", python]
+        pip = [sys.executable, "-m", "pip", "--python", python]
     install = [*pip, "install", "--quiet", "--retries=1", "--disable-pip-version-check"]
-    install += ["--no-cache-dir", "--no-compile", "--no-deps", "--no-build-isolation"]
-    return [
-        make,
-        [*install, "-r", str(LISTS / "build.txt")],
-        [*install, "-r", str(LISTS / f"{name}.txt")],
-    ]
+    install += ["--no-compile", "--no-deps", "--no-build-isolation", "-r"]
+    lists = ("build", "shared") if name == "shared" else (name,)
+    return [[*install, str(LISTS / f"{one}.txt")] for one in lists]
 
 
-def _npm_commands(place: Path) -> list[list[str]]:
+def _npm_command(place: Path) -> list[str]:
     """Return what installs a Node library; skips the test where there is no Node."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         pytest.skip("pkgcloud needs node and npm")
     install = [npm, "install", "--prefix", str(place), "--cache", str(place / "npm")]
     install += ["--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0"]
-    return [[*install, PKGCLOUD]]
+    return [*install, PKGCLOUD]
 
 
 @contextmanager
