@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from copy import copy, deepcopy
 from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 from inspect import signature
-from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from types import FunctionType, NoneType
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -115,6 +116,13 @@ class Point:
     y: int = 0
 
 
+@slotted
+class Holder:
+    """A thing that refers to a class of this module alone."""
+
+    point: Point
+
+
 def test_a_value_can_be_copied() -> None:
     point = Point(1, 2)
 
@@ -136,6 +144,22 @@ def test_a_value_is_made_as_dataclass_would_make_it() -> None:
     assert [one.kind for one in ours.parameters.values()] == [
         one.kind for one in theirs.parameters.values()
     ]
+
+
+def test_what_a_value_is_made_of_is_known_where_its_class_was_written() -> None:
+    assert get_type_hints(Point.__init__) == {"x": int, "y": int, "return": NoneType}
+    assert get_type_hints(Holder.__init__) == {"point": Point, "return": NoneType}
+    assert Holder.__init__.__module__ == __name__
+
+
+def test_a_value_is_made_where_its_module_is_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    @frozen
+    class Late:
+        thing: int
+
+    monkeypatch.delitem(sys.modules, __name__)
+
+    assert Late(thing=1).thing == 1
 
 
 def test_who_leaves_a_field_out_is_told_which() -> None:

@@ -11,6 +11,7 @@ and fields that are no arguments are not for values.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, dataclass_transform, overload
@@ -82,14 +83,18 @@ class _Init:
 
 def _written(cls: Any) -> Any:
     """Return the `__init__` of a class, as `dataclass` would write it."""
-    known: dict[str, Any] = {"__name__": cls.__module__, "_UNSET": MISSING}
+    known: dict[str, Any] = {"_UNSET": MISSING}
     lines = [_set(cls, one, known) for one in fields(cls)] or ["pass"]
     by_place = [_argument(one) for one in fields(cls) if not one.kw_only]
     by_name = [_argument(one) for one in fields(cls) if one.kw_only]
     arguments = ", ".join(["self", *by_place, *(["*", *by_name] if by_name else [])])
-    source = "\n ".join([f"def __init__({arguments}):", *lines])
-    exec(source, known)  # noqa: S102 -- of the names in our own sources, as `dataclass` does
-    written = known["__init__"]
+    method = "\n  ".join([f" def __init__({arguments}):", *lines])
+    source = f"def _make({', '.join(known)}):\n{method}\n return __init__"
+    made: dict[str, Any] = {}
+    module = sys.modules.get(cls.__module__)  # where its annotations are looked up
+    names = {"__name__": cls.__module__} if module is None else vars(module)
+    exec(source, names, made)  # noqa: S102 -- of the names in our own sources, as `dataclass` does
+    written = made["_make"](**known)
     written.__qualname__ = f"{cls.__qualname__}.__init__"
     written.__annotations__ = {one.name: one.type for one in fields(cls)} | {"return": None}
     return written
