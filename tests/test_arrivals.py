@@ -199,3 +199,19 @@ def test_a_copy_of_arrivals_counts_for_itself() -> None:
     copy.count("a")
 
     assert (dict(arrivals), dict(copy)) == ({"a": 1}, {"a": 2})
+
+
+def test_a_call_is_not_taken_for_one_whose_ids_make_up_the_same_key() -> None:
+    rules = load_mapping({"version": 1, "rules": [{"match": {"server": "a"}, "status": 503}]}).rules
+    engine = Engine(rules, settings=Settings())
+    state = engine.new_state(0.0)
+    passes = engine.passing("get_server", state)
+    assert passes is not None
+    no_rules = call_of("t", "a|b", "c", None, None, None)
+    a_rules = call_of("t", "a", "b|c", None, None, None)
+    engine.decide(facts_of(no_rules), 0.0, state)
+
+    known = [passes(call) for call in (no_rules, no_rules, a_rules)]
+
+    assert known == [True, True, False]
+    assert call_key(no_rules) == call_key(a_rules)

@@ -52,6 +52,10 @@ something in `rules` changes.
 """
 
 
+_BARS = 3
+"""In a call key, where no id holds one; where one does, other ids may come to the same key."""
+
+
 def arrivals_of(state: State) -> Arrivals:
     """Return the arrivals of a state, which may have come out of JSON."""
     arrivals: Mapping[str, int] = state["arrivals"]
@@ -222,7 +226,7 @@ class Engine:
                 if plan.ids(call) not in plan.untouched:
                     return False
                 tally = arrivals.tally(key)
-                if plan.by_key:
+                if plan.by_key and key.count("|") == _BARS:
                     tally.free = plan.free
             state["calls"] += 1
             tally.n = call.outcome.n = tally.n + 1
