@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,14 +57,20 @@ def fuzzed(each_backend_url: str) -> Iterator[Cloud]:
         assert cloud.simulator.edge.last_defect is None
 
 
+@cache
+def requests_of(label: str) -> strategies.SearchStrategy[schemathesis.Case[Any]]:
+    """Return what makes requests of one operation up, some as the document wants them, some not."""
+    operation = OPERATIONS[label]
+    return strategies.one_of([operation.as_strategy(generation_mode=m) for m in GenerationMode])
+
+
 def fuzz(label: str, cloud: Cloud, examples: int) -> None:
-    """Make so many requests up of one operation, some as the document wants them, some not.
+    """Ask so many requests of one operation that were made up.
 
     The plugin of schemathesis would do that, too, but it makes every start of pytest slower.
     """
-    modes = [OPERATIONS[label].as_strategy(generation_mode=mode) for mode in GenerationMode]
 
-    @given(strategies.one_of(modes))
+    @given(requests_of(label))
     @settings(HOW, max_examples=examples)
     def ask(case: schemathesis.Case[Any]) -> None:
         response = case.call(base_url=cloud.url, headers={"X-Auth-Token": cloud.token})
