@@ -8,7 +8,7 @@ makes a call wait for is told beside it, in its processor time, and so is what a
 as there are tokens do, which has no mark.
 
 Memory that an attack took may stay with the process, to be used again. That it is used again, and
-nothing piles up, is what the third time has to show: its peak over the first's.
+nothing piles up, is what the third time has to show: its peak over the second's.
 
 The server has a core to itself, the client another one, and the attackers the rest; where there are
 two, they run on the client's, niced below it, and at a pace. Where there is one, nothing is pinned.
@@ -39,7 +39,7 @@ _GROWTH_MB = 64
 _SLOWER = 3.0
 _AGAIN = 0.1
 _AGAIN_MB = 2.0
-"""By what share of the first growth the third may be higher, and what is too little to tell."""
+"""By what share of the second growth the third may be higher, and what is too little to tell."""
 _PACE = 0.01
 _ALONE = 600
 _CALM = 2.0
@@ -175,7 +175,7 @@ def _attack(name: str) -> list[Figure]:
 
 def _memory(name: str, before: int, left: int, attacked: list[Window]) -> list[Figure]:
     peaks = [(window.peak - before) / 1e6 for window in attacked]
-    least = max(_AGAIN * peaks[0], _AGAIN_MB)
+    least = max(_AGAIN * peaks[-2], _AGAIN_MB)
     return [
         Figure(
             name=f"{name}: memory, by {_GROWTH_MB} MB",
@@ -185,7 +185,7 @@ def _memory(name: str, before: int, left: int, attacked: list[Window]) -> list[F
         ),
         Figure(
             name=f"{name}: what the last wave adds, by {least:.1f} MB",
-            ratio=(peaks[-1] - peaks[0]) / least,
+            ratio=(peaks[-1] - peaks[-2]) / least,
             mark=1.0,
             detail="peaks " + ", ".join(f"{peak:.1f}" for peak in peaks) + " MB",
         ),
