@@ -62,10 +62,17 @@ class OpenState:
     async def interfaces(
         self, server: str | None = None, network: str | None = None
     ) -> list[Record]:
-        """Return the virtual interfaces of a server, a network, both, or all."""
+        """Return the virtual interfaces of a server, a network, both, or all.
+
+        Raises:
+            UsageError: no server or network was ever called that.
+        """
         from vifsim.records import interfaces_in  # noqa: PLC0415 -- a server that nobody tests needs none
 
-        return interfaces_in(await self._simulator.state_document(), server, network)
+        found = interfaces_in(await self._simulator.state_document(), server, network)
+        if not found:
+            self._simulator.journal.view().check_names(server=server, network=network)
+        return found
 
     async def servers(self) -> list[Record]:
         """Return the servers."""

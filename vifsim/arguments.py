@@ -23,6 +23,7 @@ ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
 ScenarioArgument = ScenarioSource | Sequence[ScenarioSource] | None
 ClockMode = Literal["real", "scaled", "manual", "autojump"]
 
+_NO_SPEED = "speed goes with the scaled clock"
 NO_SCENARIO = Scenario(name="none")
 """What holds where nobody names one."""
 
@@ -68,11 +69,13 @@ def make_clock(mode: ClockMode, speed: float, *, self_stepping: bool) -> SimCloc
     """Return a clock of a mode; `self_stepping` as `SimClock` takes it.
 
     Raises:
-        UsageError: no such mode, or a speed that is wrong.
+        UsageError: no such mode, or a speed that is wrong or has no scaled clock.
     """
     if mode == "autojump":
+        if speed != 1:
+            raise UsageError(_NO_SPEED)
         return SimClock(mode=mode)
-    checked, factor = checked_mode(mode, speed if mode == "scaled" else None, UsageError)
+    checked, factor = checked_mode(mode, speed, UsageError)
     return SimClock(mode=checked, speed=factor, steps_itself=self_stepping)
 
 
@@ -92,8 +95,7 @@ def checked_mode(mode: str, speed: float | None, error: Any) -> tuple[Mode, floa
             raise error(400, text) if error is ControlFault else error(text)
         return "scaled", float(speed)
     if speed is not None and speed != 1:
-        text = "speed goes with the scaled clock"
-        raise error(400, text) if error is ControlFault else error(text)
+        raise error(400, _NO_SPEED) if error is ControlFault else error(_NO_SPEED)
     return ("real", 1.0) if mode == "real" else ("manual", 1.0)
 
 

@@ -200,6 +200,17 @@ class JournalView(Records):
                     names.add(effect["name"], effect["id"])
         return names
 
+    def check_names(self, *, server: str | None = None, network: str | None = None) -> None:
+        """Make sure that these are, or were, names or ids of the cloud.
+
+        Raises:
+            UsageError: nothing was ever called that.
+        """
+        __tracebackhide__ = True
+        for kind, name in (("server", server), ("network", network)):
+            if name is not None:
+                self._names(kind).of(name)
+
     def gaps(self) -> list[Record]:
         """Return the entries whose client was told something else than what happened."""
         return [entry for entry in self if _is_gap(entry)]

@@ -105,9 +105,16 @@ class State:
         self._cloud = cloud
 
     def interfaces(self, server: str | None = None, network: str | None = None) -> list[Record]:
-        """Return the virtual interfaces of a server, a network, both, or all."""
-        document = self._document()
-        return interfaces_in(document, server, network)
+        """Return the virtual interfaces of a server, a network, both, or all.
+
+        Raises:
+            UsageError: no server or network was ever called that.
+        """
+        __tracebackhide__ = True
+        found = interfaces_in(self._document(), server, network)
+        if not found:
+            self._cloud.journal.check_names(server=server, network=network)
+        return found
 
     def servers(self) -> list[Record]:
         """Return the servers."""

@@ -15,6 +15,8 @@ from vifsim.errors import UsageError
 
 SHOWN = 20
 """Lines of a table, the last ones of what there is."""
+_WIDE = 26
+"""Characters of what was asked for: the longest operation has 24."""
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
@@ -77,6 +79,16 @@ def status_of(entry: Mapping[str, Any]) -> int | None:
     return None if told is None else int(told["status"])
 
 
+def asked_of(entry: Mapping[str, Any]) -> str:
+    """Return a call's operation, or where there is none, what was asked for."""
+    operation: str = entry["operation"]
+    return operation if operation != "unknown" else f"{entry['method']} {entry['path']}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _WIDE else f"{text[: _WIDE - 1]}…"
+
+
 def table(entries: Sequence[Mapping[str, Any]]) -> str:
     """Return the last entries as a table, a line each."""
     if not entries:
@@ -86,7 +98,7 @@ def table(entries: Sequence[Mapping[str, Any]]) -> str:
         decision = entry["decision"]
         status = status_of(entry)
         lines.append(
-            f"{entry['seq']:5}  {entry['operation']:26} {status or '-':>6}  "
+            f"{entry['seq']:5}  {_short(asked_of(entry)):26} {status or '-':>6}  "
             f"{'yes' if entry['committed'] else 'no':9}  {(decision and decision['by']) or '-'}"
         )
     return "\n".join(lines)

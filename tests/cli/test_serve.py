@@ -155,8 +155,10 @@ def test_a_second_signal_ends_at_once() -> None:
 def test_watched_without_a_terminal_each_call_is_a_line() -> None:
     with serving("--watch", "--scenario", "flaky-create") as served:
         served.client.post(VIFS, json=WANTED)
+        served.client.get("/severs")
         _, errors = served.stop()
 
+    assert "GET /severs  " in errors
     (line,) = [line for line in errors.splitlines() if "create_virtual_interface" in line]
     assert line.split()[0] == "1"
     assert "nothing changed" in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,7 +36,10 @@ UNKNOWN = """
         get(vifsim, "/severs")
 """
 MISTAKES = {
-    "rules_fired": (UNUSED, "never fired: 1 call stopped at match"),
+    "rules_fired": (
+        UNUSED,
+        " (match: create_* · first: 1 · status: 503) never fired: 1 call stopped at match",
+    ),
     "known_paths": (UNKNOWN, "asked for what the cloud does not have: GET /severs"),
     "nothing_in_flight": (HANG, "has no answer yet: GET /os-networksv2"),
 }
@@ -55,7 +59,7 @@ def test_what_is_wrong_at_the_end_fails_the_test(run_suite: RunSuite, check: str
     run = run_suite(f"{GET}{QUIET}\n    def test_one(vifsim):{lines}")
 
     assert run.exit_code == 1
-    assert f"{check}: " in run.output
+    assert f"_\n{check}: " in run.output, "without our own lines above it"
     assert told in run.output
 
 
@@ -243,6 +247,22 @@ def test_a_failing_expectation_shows_the_calls(run_suite: RunSuite) -> None:
     assert "end of the journal:" in run.output
 
 
+def test_the_calls_say_which_rule_decided_and_which_path_is_unknown(run_suite: RunSuite) -> None:
+    run = run_suite(
+        GET
+        + """
+    def test_one(vifsim):
+        vifsim.rule(match="list_networks", status=503)
+        get(vifsim)
+        get(vifsim, "/severs/of/a/tenant/detail")
+        assert False
+    """
+    )
+
+    assert re.search(r"list_networks +503  no +(r-\w{6})\n(.*\n)+  \1: match: list_", run.output)
+    assert "    2  GET /severs/of/a/tenant/d…    404  no" in run.output
+
+
 def test_what_is_wrong_in_a_test_that_failed_is_not_told_twice(run_suite: RunSuite) -> None:
     run = run_suite(
         GET
@@ -262,6 +282,9 @@ WRONG = {
     "clock='manaul'": "vifsim: clock mode 'manaul' is none of real, scaled, manual",
     "seed='x'": "vifsim: seed 'x' is not a whole number, 0 or more",
     "checks=['all']": "no check all: there are rules_fired, known_paths",
+    "checks='known_paths'": "checks is a list: write checks=['known_paths']",
+    "clock='autojump'": "time jumps only where cloud, client and test share a loop",
+    "speed=60": "vifsim: speed goes with the scaled clock",
     "sped=2": "the marker vifsim takes scenario, seed, backend, clock, speed, checks by name",
 }
 
@@ -294,15 +317,23 @@ def test_a_mistake_in_a_test_is_shown_where_it_is(run_suite: RunSuite) -> None:
 
     def test_four(vifsim):
         vifsim.amend("set_status", server="web-9", status="ERROR")
+
+    def test_five(vifsim):
+        assert vifsim.state.interfaces(server="web-9") == []
+
+    def test_six(make_vifsim):
+        make_vifsim(clock="autojump")
     """,
     )
 
-    assert run.number("failed") == 4, run.output
+    assert run.number("failed") == 6, run.output
     for told in (
         "rule: fist: unknown key fist (did you mean first?)",
         "there is no scenario flaky-creat (did you mean flaky-create?)",
         "there is no operation list_network (did you mean list_networks?)",
         "no server 'web-9'",
+        "there is no server web-9",
+        "use the fixture vifsim_autojump",
     ):
         assert told in run.output
     assert "site-packages/vifsim" not in run.output

@@ -147,6 +147,7 @@ def problems_of(text: str) -> list[Problem]:
         ("drip: {chunks: 1, over: 1s}", 21, "chunks must be a whole number, 2 or more", ""),
         ("truncate: 40", 16, "truncate must be a part of the body", "40% or 40B"),
         ("truncate: 140%", 16, "truncate must be a part of the body", ""),
+        ("corrupt: {drop: 'a[0].id'}", 22, "drop must be keys and places", "write a.0.id"),
         ("corrupt: not-json", 15, "corrupt must be one of", "did you mean not_json?"),
         ("corrupt: {set: {a: 1, b: 2}}", 21, "set must hold exactly one path", ""),
         ("corrupt: {drop: a..b}", 22, "drop must be keys and places", ""),

@@ -32,10 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _calls(text: str) -> int:
-    calls = int(text)
-    if not 1 <= calls <= _MOST_CALLS:
-        raise ValueError(text)
-    return calls
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_CALLS:
+        raise UsageError(f"--calls {text} is not 1 to {_MOST_CALLS}")
+    return int(text)
 
 
 def _pace(text: str) -> float:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vifsim.journal import entry_document
+from vifsim.records import asked_of
 from vifsim.values import frozen
 
 if TYPE_CHECKING:
@@ -98,9 +99,7 @@ class Watch:
 
 def _asked(entry: dict[str, Any]) -> Text:
     """Return a call's operation, or where there is none, what was asked for."""
-    if entry["operation"] != "unknown":
-        return Text(entry["operation"], style="bold")
-    return Text(f"{entry['method']} {entry['path']}", style="dim")
+    return Text(asked_of(entry), style="dim" if entry["operation"] == "unknown" else "bold")
 
 
 def happened(entry: dict[str, Any]) -> str:
@@ -169,6 +168,6 @@ def line_of(entry: dict[str, Any]) -> str:
     by = _rule(entry)
     rule = f"  rule {by}" if by else ""
     return (
-        f"{entry['seq']:5}  {entry['arrived']:9.3f}  {entry['operation']:26} "
+        f"{entry['seq']:5}  {entry['arrived']:9.3f}  {asked_of(entry):26} "
         f"{entry['user'] or '-':10} {happened(entry):28} told {_told(entry)}{rule}"
     )

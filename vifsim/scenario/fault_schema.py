@@ -246,14 +246,20 @@ class PartOfBody(Value[Truncate]):
         raise refusal(f"must be a part of the body such as 40% or 128B, not {shown(value)}", hint)
 
 
+_PATH_WANTED = "must be keys and places with one dot between them"
+
+
 class DataPath(Value[tuple[str | int, ...]]):
     """A way into the answer's JSON: `virtual_interfaces.0.id`."""
 
     def _read(self, value: object) -> tuple[str | int, ...]:
         text = Text(longest=1024).read(value)
         steps = text.split(".")
+        plain = re.sub(r"\[([0-9]+)\]", r".\1", text).lstrip(".")
+        if plain != text and "[" in text:
+            raise refusal(_PATH_WANTED, f"write {plain}")
         if not all(steps):
-            raise refusal("must be keys and places with one dot between them")
+            raise refusal(_PATH_WANTED)
         return tuple(int(step) if re.fullmatch("[0-9]{1,9}", step) else step for step in steps)
 
 
@@ -286,8 +292,10 @@ class CorruptSchema(Strict):
     """What is spoiled in a whole answer; exactly one."""
 
     exactly_one = True
-    drop = DataPath("The key or place that is missing.")
-    put = OneSetting("The path whose value is another.", data_key="set")
+    drop = DataPath("The key or place that is missing: `virtual_interfaces.0.id`.")
+    put = OneSetting(
+        "The path whose value is another: `{virtual_interfaces.0.id: null}`.", data_key="set"
+    )
     content_length = Count("So many bytes more are promised than come.")
 
     @post_load

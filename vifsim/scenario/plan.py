@@ -178,7 +178,7 @@ def _rows(
     for rule in rules:
         yield Row(
             name=rule.id,
-            text=_as_written(rule.source),
+            text=as_written(rule.source),
             kind=_kind_of(rule),
             spans=tuple(_stretches(rule, scenario, horizon)),
         )
@@ -207,7 +207,8 @@ def _stretches(rule: Rule, scenario: Scenario, horizon: float) -> Iterator[Span]
             at = down_end + flap.up
 
 
-def _as_written(source: Mapping[str, object]) -> str:
+def as_written(source: Mapping[str, object]) -> str:
+    """Return what a rule says, on one line and without its name."""
     parts = [f"{key}: {_flow(value)}" for key, value in source.items() if key != "name"]
     return " · ".join(parts)
 

@@ -15,7 +15,7 @@ import pytest
 from vifsim.errors import UsageError
 from vifsim.facade import Cloud, in_thread
 from vifsim.simulator import Simulator
-from vifsim.testing.telling import Watched, stops, tell
+from vifsim.testing.telling import Watched, called, stops, tell, unnamed
 from vifsim.values import frozen
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Order:
     @contextmanager
     def cloud(self) -> Generator[Cloud, None, None]:
         """Run a cloud in a thread for this test, and check it at the end."""
-        with self._run(_made({**self.settings, "self_stepping": True})) as cloud:
+        with self._run(_threaded(self.settings)) as cloud:
             yield cloud
 
     @contextmanager
@@ -87,6 +87,7 @@ class Order:
             def make(**more: Any) -> Cloud:
                 __tracebackhide__ = True
                 settings: dict[str, Any] = {**self.settings, **more, "self_stepping": True}
+                _no_jump(settings)
                 try:
                     simulator = Simulator(**settings)
                 except UsageError as exc:  # a mistake in the test, which is where to look
@@ -142,6 +143,21 @@ class Order:
         return problems
 
 
+def _threaded(settings: Mapping[str, Any]) -> Simulator:
+    """Return a simulator that will run in a thread, where time cannot jump."""
+    _no_jump(settings)
+    return _made({**settings, "self_stepping": True})
+
+
+def _no_jump(settings: Mapping[str, Any]) -> None:
+    if settings.get("clock") == "autojump":
+        pytest.fail(
+            "time jumps only where cloud, client and test share a loop: "
+            "use the fixture vifsim_autojump, without `clock`",
+            pytrace=False,
+        )
+
+
 def _made(settings: dict[str, Any]) -> Simulator:
     """Return a simulator; a wrong setting fails the test in one line, not with a traceback."""
     try:
@@ -174,6 +190,8 @@ def _seed(text: str) -> int:
 def _checks(names: Sequence[str] | None) -> frozenset[str]:
     if names is None:
         return frozenset(CHECKS)
+    if isinstance(names, str):
+        pytest.fail(f"checks is a list: write checks=[{names!r}]", pytrace=False)
     unknown = [name for name in names if name not in CHECKS]
     if unknown:
         pytest.fail(f"no check {unknown[0]}: there are {', '.join(CHECKS)}", pytrace=False)
@@ -208,7 +226,7 @@ class Shared:
         fixed = {key: value for key, value in settings.items() if key not in _BEGUN_ANEW}
         cloud = next((cloud for known, cloud in self._clouds if known == fixed), None)
         if cloud is None:
-            simulator = _made({**fixed, "self_stepping": True})
+            simulator = _threaded(fixed)
             cloud = self._stack.enter_context(in_thread(simulator))
             self._clouds.append((fixed, cloud))
         cloud.run(cloud.simulator.begin(settings.get("scenario"), settings.get("seed")))
@@ -248,10 +266,11 @@ async def _settle(simulator: Simulator) -> None:
 
 def _rules_fired(simulator: Simulator) -> list[str]:
     stopped = {item["rule"]: item["stopped_at"] for item in simulator.never_fired()["never_fired"]}
+    unused = [rule for rule in simulator.added_rules() if simulator.rule_counts(rule)[1] == 0]
+    said = unnamed(simulator) if unused else {}
     return [
-        f"rules_fired: rule {rule} never fired: {stops(stopped.get(rule, {}))}"
-        for rule in simulator.added_rules()
-        if simulator.rule_counts(rule)[1] == 0
+        f"rules_fired: {called(rule, said)} never fired: {stops(stopped.get(rule, {}))}"
+        for rule in unused
     ]
 
 
@@ -284,14 +303,14 @@ def _complain(problems: Sequence[str], simulator: Simulator) -> None:
     """Fail the test for what is wrong at its end.
 
     Raises:
-        AssertionError: a check failed, or the simulator itself did.
+        AssertionError: the simulator itself failed.
     """
     defect = simulator.edge.last_defect
     if defect is not None:
         raise AssertionError("the simulator itself failed during this test") from defect
     if problems:
         off = "@pytest.mark.vifsim(checks=[…]) names the checks that are on"
-        raise AssertionError("\n".join([*problems, f"({off})"]))
+        pytest.fail("\n".join([*problems, f"({off})"]), pytrace=False)
 
 
 # ── what is told of a failure ────────────────────────────────────────────────────────────────────

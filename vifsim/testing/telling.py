@@ -95,10 +95,27 @@ def _evidence(simulator: Simulator) -> dict[str, Any]:
         "scenario": simulator.scenario,
         "entries": entries,
         "decided": sum(1 for entry in entries if entry["decision"] and entry["decision"]["by"]),
+        "unnamed": unnamed(simulator),
         "never_fired": simulator.never_fired()["never_fired"],
         "lines": list(simulator.journal.lines(simulator.export_header())),
         "har": har_document(entries, simulator.clock.utc(0.0), simulator.known_url),
     }
+
+
+def unnamed(simulator: Simulator) -> dict[str, str]:
+    """Return what each rule without a name says, by the digest that is shown for it."""
+    from vifsim.scenario.plan import as_written  # noqa: PLC0415 -- only a failure needs it
+
+    return {
+        rule["id"]: as_written(rule["rule"])
+        for rule in simulator.scenario_document()["rules"]
+        if "name" not in rule["rule"]
+    }
+
+
+def called(rule: str, said: Mapping[str, str]) -> str:
+    """Return how a rule is spoken of: by its name, or by its digest and what it says."""
+    return f"rule {rule} ({said[rule]})" if rule in said else f"rule {rule}"
 
 
 def stops(stopped_at: Mapping[str, int]) -> str:
@@ -115,16 +132,23 @@ def _story(evidence: Mapping[str, Any], item: pytest.Item) -> str:
     calls = f"{counted(len(entries), 'call')}, {evidence['decided']} decided by rules"
     lines = [f"seed {evidence['seed']}, scenario {scenario.name}, {calls}"]
     lines += [
-        f"rule {rule['rule']} never fired: {stops(rule['stopped_at'])}"
+        f"{called(rule['rule'], evidence['unnamed'])} never fired: {stops(rule['stopped_at'])}"
         for rule in evidence["never_fired"]
     ]
     if entries:
         heading = f"the last {SHOWN} calls:" if len(entries) > SHOWN else "calls:"
-        lines += ["", heading, table(entries)]
+        lines += ["", heading, table(entries), *_who_decided(evidence)]
     lines += ["", *_what_changed(evidence)]
     again = f"pytest {shlex.quote(item.nodeid)} --vifsim-seed {evidence['seed']}"
     lines += ["", *evidence["kept"], f"again: {again}"]
     return "\n".join(lines)
+
+
+def _who_decided(evidence: Mapping[str, Any]) -> list[str]:
+    """Return a line for each digest in the table: which rule it stands for."""
+    last = evidence["entries"][-SHOWN:]
+    deciding = {entry["decision"]["by"] for entry in last if entry["decision"]}
+    return [f"  {rule}: {said}" for rule, said in evidence["unnamed"].items() if rule in deciding]
 
 
 def _what_changed(evidence: Mapping[str, Any]) -> list[str]:
