@@ -112,6 +112,16 @@ async def test_a_lost_answer_shows_that_what_was_told_is_not_true(
     await seen.shows(".call.gap .true", "created interface")
 
 
+async def test_a_call_that_no_route_takes_shows_its_path(
+    cloud: Simulator, api: Api, open_page: OpenPage
+) -> None:
+    seen = await open_page(cloud)
+
+    await api.ask("GET", "/severs")
+
+    await seen.shows(".call .op", "unknown GET /severs")
+
+
 async def test_the_clock_is_paused_moved_and_sped_up(cloud: Simulator, open_page: OpenPage) -> None:
     seen = await open_page(cloud)
 

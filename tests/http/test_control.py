@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vifsim.errors import ControlFault
 from vifsim.http.access import Access
+from vifsim.http.problem import problem
 from vifsim.version import __version__
 
 if TYPE_CHECKING:
@@ -943,3 +945,10 @@ async def test_rules_that_never_fired_are_told_with_what_stopped_them(
     found = await control.document("explain")
 
     assert found == {"never_fired": [{"rule": "never", "stopped_at": {"count": 2, "match": 1}}]}
+
+
+def test_a_store_that_fails_is_told_under_the_name_of_its_status() -> None:
+    body = problem(ControlFault(503, "the disk is full")).body
+
+    assert isinstance(body, bytes)
+    assert json.loads(body)["title"] == "Service Unavailable"

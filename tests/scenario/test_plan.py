@@ -111,7 +111,13 @@ def test_the_calls_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [["--calls", "0"], ["--every", "5"], ["--every", "0s"], ["--operation", "creat"]],
+    [
+        ["--calls", "0"],
+        ["--every", "5"],
+        ["--every", "0s"],
+        ["--operation", "creat"],
+        ["--seed", "-1"],
+    ],
     ids=" ".join,
 )
 def test_a_wrong_wish_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:

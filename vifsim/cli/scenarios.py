@@ -28,12 +28,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--operation", choices=OPERATIONS, metavar="NAME", help="that is planned")
     parser.add_argument("--calls", type=_calls, default=20, metavar="N", help="1 to 10000")
     parser.add_argument("--every", type=_pace, metavar="DURATION", help="from one to the next")
-    parser.add_argument("--seed", type=int, help="of every draw (default: the scenario's)")
+    parser.add_argument(
+        "--seed", type=_seed, metavar="N", help="of every draw (default: the scenario's)"
+    )
 
 
 def _calls(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= _MOST_CALLS:
         raise UsageError(f"--calls {text} is not 1 to {_MOST_CALLS}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise UsageError(f"--seed {text} is not a whole number, 0 or more")
     return int(text)
 
 

@@ -46,10 +46,14 @@ class EntryTexts:
         )
 
     def brief(self, call: Call) -> str:
-        """Return what of an entry a list of calls shows: no headers, ids and digests."""
+        """Return what of an entry a list of calls shows: no headers, ids and digests.
+
+        A path is shown only where there is no operation that says as much.
+        """
         outcome = call.outcome
         return (
             f'{{"seq": {call.seq}, "operation": {_text(call.operation or "unknown")}, '
+            f"{'' if call.operation else _asked(call)}"
             f'"server": {_text(call.server)}, "network": {_text(call.network)}, '
             f'"arrived": {round(call.arrived, 6)!r}, "end": {_number(outcome.end)}, '
             f"{_outcome(outcome)}}}"
@@ -64,6 +68,10 @@ class EntryTexts:
         text = json.dumps(dict(call.headers))
         self._headers[id(call.headers)] = (call.headers, text)
         return text
+
+
+def _asked(call: Call) -> str:
+    return f'"method": {_text(call.method)}, "path": {_text(call.path)}, '
 
 
 def _outcome(outcome: Outcome) -> str:

@@ -49,6 +49,7 @@ _TITLES = {
     415: "Unsupported Media Type",
     500: "Internal Server Error",
     501: "Not Implemented",
+    503: "Service Unavailable",
 }
 
 

@@ -50,6 +50,7 @@ export function decided(entry) {
 }
 
 function target(entry, known) {
+  if (entry.operation === "unknown") return `${entry.method} ${entry.path}`;
   const parts = [];
   if (entry.server) parts.push(known.servers.get(entry.server) || entry.server.slice(0, 8));
   if (entry.network) parts.push(known.networks.get(entry.network) || entry.network.slice(0, 8));
