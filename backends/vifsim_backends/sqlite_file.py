@@ -359,6 +359,8 @@ def prepare_writer(connection: sqlite3.Connection, path: Path, *, blank: bool) -
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     if version < len(MIGRATIONS):
+        # Some builds of SQLite hold them from the start: a dropped table would take others' rows.
+        connection.execute("PRAGMA foreign_keys = OFF")
         _migrate(connection, version)
     connection.execute("PRAGMA foreign_keys = ON")
 

@@ -312,6 +312,25 @@ async def test_a_file_of_an_older_version_loses_nothing(
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+def test_addresses_stay_where_sqlite_holds_foreign_keys_from_the_start(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = sqlite_file.MIGRATIONS
+    monkeypatch.setattr(sqlite_file, "MIGRATIONS", every[:2])
+    with closing(sqlite_file.connect(file)) as old:
+        sqlite_file.prepare_writer(old, file, blank=True)
+        old.executescript(_OLD_ROWS)
+    monkeypatch.setattr(sqlite_file, "MIGRATIONS", every)
+
+    with closing(sqlite_file.connect(file)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        sqlite_file.prepare_writer(connection, file, blank=False)
+
+        (addresses,) = connection.execute("SELECT count(*) FROM addresses").fetchone()
+
+    assert addresses == 1
+
+
 _OLD_ROWS = f"""
 INSERT INTO meta VALUES (1, '7', '{{}}', NULL);
 INSERT INTO tenants VALUES (1, '{ALPHA}', '{{}}');
