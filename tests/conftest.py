@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     RunPytest = Callable[..., "SuiteRun"]
 
 # httpx does so at its first request; where that is in a suite run by a test, it is taken back.
-import_module("httpcore")
+for _name in ("httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio"):
+    import_module(_name)
 # No test is about how busy the machine is.
 settings.register_profile("suite", deadline=None, max_examples=40)
 settings.register_profile("thorough", deadline=None, max_examples=500)
