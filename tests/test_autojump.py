@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Wait = Callable[[float], Awaitable[None]]
 
-LOOP_SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
+INNER = ("-o", "asyncio_default_fixture_loop_scope=function", "-pno:schemathesis", "-pno:anyio")
 HOUR, MINUTE = 3600.0, 60.0
 sleep = asyncio.sleep  # noqa: TID251 -- what a client under test would do
 timeout = asyncio.timeout  # noqa: TID251 -- likewise
@@ -349,7 +349,7 @@ def test_the_fixture_works_in_both_modes_of_pytest_asyncio(
         """
     )
 
-    result = pytester.runpytest_inprocess("-o", f"asyncio_mode={mode}", *LOOP_SCOPE)
+    result = pytester.runpytest_inprocess("-o", f"asyncio_mode={mode}", *INNER)
 
     result.assert_outcomes(passed=1)
 
@@ -368,7 +368,7 @@ def test_the_fixture_says_that_a_clock_of_ones_own_makes_no_sense(
         """
     )
 
-    result = pytester.runpytest_inprocess(*LOOP_SCOPE)
+    result = pytester.runpytest_inprocess(*INNER)
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*has its own clock*"])

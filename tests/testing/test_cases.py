@@ -25,7 +25,7 @@ TWO_NETWORKS = {
         ]
     },
 }
-LOOP_SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
+INNER = ("-o", "asyncio_default_fixture_loop_scope=function", "-pno:schemathesis", "-pno:anyio")
 
 
 def ids(test: Any) -> list[str]:
@@ -152,7 +152,7 @@ def test_a_case_whose_call_is_never_made_is_skipped(pytester: pytest.Pytester) -
         """
     )
 
-    result = pytester.runpytest_inprocess("-p", "no:randomly", "-rs", *LOOP_SCOPE)
+    result = pytester.runpytest_inprocess("-p", "no:randomly", "-rs", *INNER)
 
     result.assert_outcomes(passed=1, skipped=2)
     result.stdout.fnmatch_lines(["*the client made no such call: the 1st create_virtual_interf*"])

@@ -7,7 +7,7 @@ import pytest
 from vifsim.coverage import ErrorCoverage
 from vifsim.http.openapi import documented_statuses
 
-LOOP_SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
+INNER = ("-o", "asyncio_default_fixture_loop_scope=function", "-pno:schemathesis", "-pno:anyio")
 CLIENT = """
 import contextlib
 import urllib.error
@@ -32,7 +32,7 @@ def written(pytester: pytest.Pytester, statuses: list[int], body: str = "fault")
 
 
 def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
-    return pytester.runpytest_inprocess("-p", "no:randomly", *options, *LOOP_SCOPE)
+    return pytester.runpytest_inprocess("-p", "no:randomly", *options, *INNER)
 
 
 def test_what_was_met_is_reported_with_its_forms_and_what_was_not(
