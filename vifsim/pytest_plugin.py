@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 pytest.register_assert_rewrite("vifsim.conformance")
 
+_STRAGGLERS = "vifsim_stragglers"
 _OPTIONS = {
     "seed": "of ids and draws of every cloud that its test gives none",
     "scenario": "name or path of the scenario of every cloud that its test gives none",
@@ -206,5 +207,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if _in_use():
         from vifsim.testing.fixtures import stragglers  # noqa: PLC0415 -- only then is there any
 
-        if stragglers() and session.exitstatus == pytest.ExitCode.OK:
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output[_STRAGGLERS] = stragglers()
+        elif stragglers() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a process of pytest-xdist has seen of clients that went on."""
+    lines = getattr(node, "workeroutput", {}).get(_STRAGGLERS)
+    if lines:
+        from vifsim.testing.fixtures import seen_elsewhere  # noqa: PLC0415 -- only then is there any
+
+        seen_elsewhere(lines)

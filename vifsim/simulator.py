@@ -202,6 +202,14 @@ class Simulator:
         """Cut parked calls, stop listening and close the backend."""
         await self._site.close()
 
+    async def move(self, note: Callable[[str], None]) -> None:
+        """Be at another `url` from now on, where the port was free to choose.
+
+        Args:
+            note: told the method and path of whoever still asks at the last few that were left.
+        """
+        await self._site.move(note)
+
     async def drain(self, seconds: float) -> None:
         """Take no new call, and let those under way end, for so long at most."""
         await self._site.drain(seconds)

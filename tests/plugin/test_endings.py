@@ -101,6 +101,37 @@ def test_a_client_that_goes_on_is_laid_to_its_own_test(run_suite: RunSuite) -> N
     assert "a client of test_suite.py::test_one went on after its end: GET" in run.output
 
 
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_client_that_goes_on_during_the_next_test_is_not_laid_to_that(
+    run_suite: RunSuite, processes: int
+) -> None:
+    run = run_suite(
+        GET
+        + """
+    late = []
+
+    def test_one(vifsim_session):
+        client = httpx.Client(base_url=vifsim_session.url)
+        client.get("/v2.0")
+        late.append(client)
+
+    def test_two(vifsim_session):
+        assert get(vifsim_session) == 200
+        for _ in ("on the old connection", "on a new one"):
+            with pytest.raises(httpx.TransportError):
+                late[0].get("/limits")
+        late[0].close()
+        vifsim_session.journal.calls().exactly(1)
+    """,
+        "-p",
+        "no:randomly",
+        f"-n{processes}",
+    )
+
+    assert (run.number("passed"), run.exit_code) == (2, 1), run.output
+    assert "a client of test_suite.py::test_one went on after its end: GET /limits" in run.output
+
+
 def test_the_shared_cloud_is_set_up_as_each_test_says(run_suite: RunSuite) -> None:
     run = run_suite(
         GET

@@ -85,6 +85,12 @@ class Site:
             self._authority.close()
             self._authority = None
 
+    async def move(self, note: Callable[[str], None]) -> None:
+        """Leave a free port for another one, and end the connections to it; see `Listener.move`."""
+        moved = await self._listener.move(note)
+        if moved and self._runner is not None and isinstance(self._runner.server, StampingServer):
+            self._runner.server.end_idle()
+
     async def drain(self, seconds: float) -> None:
         """Take no new call, and let those under way end, for so long at most."""
         if self._runner is not None:

@@ -222,13 +222,14 @@ class Shared:
 
     def begin(self, settings: Mapping[str, Any]) -> Cloud:
         """Return the cloud as at its start, with these settings."""
-        self._look_for_stragglers()
+        note = self._look_for_stragglers()
         fixed = {key: value for key, value in settings.items() if key not in _BEGUN_ANEW}
         cloud = next((cloud for known, cloud in self._clouds if known == fixed), None)
         if cloud is None:
             simulator = _threaded(fixed)
             cloud = self._stack.enter_context(in_thread(simulator))
             self._clouds.append((fixed, cloud))
+        cloud.run(cloud.simulator.move(note))
         cloud.run(cloud.simulator.begin(settings.get("scenario"), settings.get("seed")))
         return cloud
 
@@ -236,16 +237,29 @@ class Shared:
         """Note that a test has ended: who talks from now on is its straggler."""
         self._last = cloud, test, cloud.simulator.journal.last
 
-    def _look_for_stragglers(self) -> None:
+    def _look_for_stragglers(self) -> Callable[[str], None]:
+        """Name the last test for each call since its end; return what names it for later ones."""
         if self._last is None:
-            return
+            return _nobody
         cloud, test, last = self._last
         self._last = None
         late = cloud.call(lambda: list(cloud.simulator.journal.query(since=last)))
-        _STRAGGLERS.extend(
-            f"vifsim: a client of {test} went on after its end: {call.method} {call.path}"
-            for call in late
-        )
+        for call in late:
+            _straggled(test, f"{call.method} {call.path}")
+        return partial(_straggled, test)
+
+
+def _nobody(_: str) -> None:
+    """Name no test: the last one did not ask for it."""
+
+
+def _straggled(test: str, asked: str) -> None:
+    _STRAGGLERS.append(f"vifsim: a client of {test} went on after its end: {asked}")
+
+
+def seen_elsewhere(lines: Sequence[str]) -> None:
+    """Take over what another process of this run has seen."""
+    _STRAGGLERS.extend(lines)
 
 
 def stragglers() -> list[str]:
