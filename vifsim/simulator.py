@@ -545,7 +545,9 @@ class Simulator:
         Calls under way are cut; the scenario stays.
         """
         self.edge.cut_calls()
+        passed = self.clock.real()
         self.clock.restart()
+        self._site.set_back(passed)
         self._worlds.present = self._worlds.make(self.scenario, self.seed if seed is None else seed)
         await self.backend.reset(self._worlds.present)
         self._book.begin(self.scenario)

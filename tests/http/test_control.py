@@ -337,6 +337,19 @@ async def test_a_reset_begins_again(control: ControlApi, cloud: Simulator, api: 
     assert (await control.document("clock"))["now"] < 60
 
 
+async def test_a_connection_that_outlives_a_reset_was_made_before_it(
+    cloud: Simulator, api: Api
+) -> None:
+    await api.get("/v2.0")
+    await cloud.reset()
+
+    await api.get("/v2.0")
+
+    (call,) = cloud.journal
+    assert call.connected is not None
+    assert call.connected < 0 <= call.real_arrived
+
+
 async def test_a_reset_can_change_the_seed(control: ControlApi, api: Api) -> None:
     first = (await api.attach()).json()
 

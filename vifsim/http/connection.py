@@ -203,6 +203,10 @@ class StampedConnection(RequestHandler):
         self._peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "")
         self._made_at = self._common.clock.real()
 
+    def set_back(self, seconds: float) -> None:
+        """Count from a start of the clock that is so many seconds later."""
+        self._made_at -= seconds
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let the transport go at once: asyncio's refers to itself, and would wait for a collector.
 

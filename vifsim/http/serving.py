@@ -58,6 +58,12 @@ class StampingServer(web.Server):
             if isinstance(connection, StampedConnection):
                 connection.end_if_idle()
 
+    def set_back(self, seconds: float) -> None:
+        """Count the times of open connections from a start that is so many seconds later."""
+        for connection in self.connections:
+            if isinstance(connection, StampedConnection):
+                connection.set_back(seconds)
+
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- aiohttp's interface
         """End all connections; those over TLS would go on until their client says farewell."""
         transports = list(self._connections.values())

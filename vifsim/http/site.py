@@ -91,6 +91,11 @@ class Site:
         if moved and self._runner is not None and isinstance(self._runner.server, StampingServer):
             self._runner.server.end_idle()
 
+    def set_back(self, seconds: float) -> None:
+        """Let open connections know that the clock begins again, which is so many seconds later."""
+        if self._runner is not None and isinstance(self._runner.server, StampingServer):
+            self._runner.server.set_back(seconds)
+
     async def drain(self, seconds: float) -> None:
         """Take no new call, and let those under way end, for so long at most."""
         if self._runner is not None:
