@@ -199,3 +199,10 @@ async def test_on_its_own_loop_a_simulator_knows_the_names_too() -> None:
 def test_an_operation_that_there_is_not_is_refused(vifsim: Cloud) -> None:
     with pytest.raises(UsageError, match="did you mean create_virtual_interface"):
         vifsim.effects.none("create_virtual_interfaces")
+
+
+def test_one_status_is_no_list_of_them(vifsim: Cloud) -> None:
+    one: Any = 200
+
+    with pytest.raises(UsageError, match=r"told\(\[200\]\)"):
+        vifsim.journal.calls("list_networks").told(one)

@@ -49,8 +49,14 @@ class Calls(Records):
         self._others = others
 
     def told(self, statuses: Sequence[int | None]) -> Calls:
-        """Expect exactly these statuses in order, None for no answer."""
+        """Expect exactly these statuses in order, None for no answer.
+
+        Raises:
+            UsageError: it is one status, not a list of them.
+        """
         __tracebackhide__ = True
+        if isinstance(statuses, int):  # by whom nothing checks the types of
+            raise UsageError(f"told takes the statuses of all calls: told([{statuses}])")
         found = [status_of(entry) for entry in self]
         if found != list(statuses):
             self.fail(f"told {found}, expected {list(statuses)}")

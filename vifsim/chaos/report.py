@@ -157,7 +157,7 @@ def rendered(form: str, document: Document, finished: Sequence[Finished]) -> str
 def run_line(one: Finished, card: Mapping[str, Any], took: float) -> str:
     """Return the line that says how one run went."""
     failed = [name for name, rule in card["rules"].items() if rule["verdict"] == "fail"]
-    verdict = f"fails {', '.join(failed)}" if failed else "nothing failed"
+    verdict = f"fails {', '.join(failed)}" if failed else "no rule failed"
     name = one.run.scenario.name
     repeat = f" run {one.order.repeat}" if one.order.repeat > 1 else ""
     return f"{name + repeat:24} {took:6.1f} s  {how_it_ended(one):26} {verdict}"
