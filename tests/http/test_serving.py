@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp.http_exceptions import HttpProcessingError
 
 from vifsim.errors import ApiFault
 
@@ -76,6 +77,22 @@ async def test_a_refusal_leaves_nothing_to_a_collector(
 
     assert [one.status for one in told] == [status] * 5
     assert left(ApiFault) == before
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_bytes_that_are_no_http_leave_nothing_to_a_collector(
+    connect: Connect, cloud: Simulator
+) -> None:
+    before = left(HttpProcessingError)
+
+    for _ in range(5):
+        client = await connect(cloud)
+        await client.send(b"GET /v2.0 HTTP/1.1\r\nX-Long: " + b"a" * 20_000)
+        assert b" 400 " in await client.head()
+        client.close()
+    await cloud.clock.pause()
+
+    assert left(HttpProcessingError) == before
 
 
 async def test_clients_that_send_ahead_let_another_in_between(

@@ -240,10 +240,20 @@ class StampedConnection(RequestHandler):
             self._common.rounds.add(self)
             return
         self._arrivals = [*(self._arrivals or ()), *(arrived,) * count]
+        self._forget_what_broke()
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
         elif self._current_request is not None:
             self._end_broken_body(self._current_request)
+
+    def _forget_what_broke(self) -> None:
+        """Let bytes that are no HTTP go: their error refers to the frame that holds both.
+
+        Half a thousand endless headers would leave 60 MB to the collector otherwise.
+        """
+        message = self._messages[-1][0]
+        if not isinstance(message, RawRequestMessage):
+            message.exc.__traceback__ = None
 
     def _is_everyday(self) -> bool:
         """Say whether the request that has come is whole, and nothing about it is out of the way.
