@@ -7,6 +7,7 @@ Source: API contract, sections 6 and 9 (docs/api.md).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from vifsim.errors import ItemNotFound
@@ -153,28 +154,42 @@ _MEDIA_TYPE = {
 }
 
 
+_BASES_KEPT = 64
+"""Addresses under which clients reach us; the documents of each are written once."""
+
+
 async def list_versions(asked: Asked) -> Reply:
     """Answer `list_versions`."""
     await asked.backend.list_versions(asked.call)
+    return Reply(body=_versions(asked.base))
+
+
+@lru_cache(maxsize=_BASES_KEPT)
+def _versions(base: str) -> bytes:
     version = {
         "id": "v2.0",
         "status": "CURRENT",
         "updated": _COMPUTE_UPDATED,
-        "links": [link("self", f"{asked.base}/v2/")],
+        "links": [link("self", f"{base}/v2/")],
     }
-    return reply({"versions": [version]})
+    return reply({"versions": [version]}).body
 
 
 async def get_compute_version(asked: Asked) -> Reply:
     """Answer `get_version` on `/v2`."""
     await asked.backend.get_version(asked.call)
+    return Reply(body=_compute_version(asked.base))
+
+
+@lru_cache(maxsize=_BASES_KEPT)
+def _compute_version(base: str) -> bytes:
     version = {
         "id": "v2.0",
         "status": "CURRENT",
         "updated": _COMPUTE_UPDATED,
         "media-types": [_MEDIA_TYPE],
         "links": [
-            link("self", f"{asked.base}/v2/"),
+            link("self", f"{base}/v2/"),
             {
                 "rel": "describedby",
                 "type": "text/html",
@@ -182,12 +197,17 @@ async def get_compute_version(asked: Asked) -> Reply:
             },
         ],
     }
-    return reply({"version": version})
+    return reply({"version": version}).body
 
 
 async def get_identity_version(asked: Asked) -> Reply:
     """Answer `get_version` on `/v2.0`."""
     await asked.backend.get_version(asked.call)
+    return Reply(body=_identity_version(asked.base))
+
+
+@lru_cache(maxsize=_BASES_KEPT)
+def _identity_version(base: str) -> bytes:
     media_type = {
         "base": "application/json",
         "type": "application/vnd.openstack.identity-v2.0+json",
@@ -196,10 +216,10 @@ async def get_identity_version(asked: Asked) -> Reply:
         "id": "v2.0",
         "status": "CURRENT",
         "updated": _IDENTITY_UPDATED,
-        "links": [link("self", f"{asked.base}/v2.0")],
+        "links": [link("self", f"{base}/v2.0")],
         "media-types": {"values": [media_type]},
     }
-    return reply({"version": version})
+    return reply({"version": version}).body
 
 
 async def get_choices(asked: Asked) -> Reply:
