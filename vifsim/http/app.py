@@ -330,7 +330,8 @@ class Router:
     def find(self, method: str, raw_path: str) -> Found:
         """Return where a method and path lead, not to be changed; never raises.
 
-        Paths that lead somewhere are remembered, but none that holds a token.
+        Paths that lead somewhere are remembered, but none that holds a token, and none to an
+        interface: it is asked for once, to go.
         """
         key = method, raw_path
         found = self._known.get(key)
@@ -338,7 +339,8 @@ class Router:
             return found
         found = self._search(method, raw_path)
         short = len(raw_path) <= _LONGEST_REMEMBERED
-        if short and found.refusal is None and found.service != "identity":
+        again = found.service != "identity" and "interface_id" not in found.params
+        if short and found.refusal is None and again:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[key] = found
