@@ -121,9 +121,11 @@ class Outbox(Journal):
         return new, [(self._placed[seq], call) for seq, call in ended.items()]
 
     def give_back(self, new: list[Call], ended: list[tuple[int, Call]]) -> None:
-        """Take back what the store could not be given."""
-        self._new = {call.seq: call for call in new} | self._new
-        self._ended = {call.seq: call for _, call in ended} | self._ended
+        """Take back what the store could not be given, but for what was forgotten meanwhile."""
+        kept = {call.seq: call for call in new if call.seq in self._came}
+        self._new = kept | self._new
+        late = {call.seq: call for _, call in ended if call.seq in self._placed}
+        self._ended = late | self._ended
 
     def place(self, new: list[Call], places: list[int], ended: list[tuple[int, Call]]) -> None:
         """Learn the places that the store gave; what has ended is done with."""
@@ -344,14 +346,15 @@ class Together:
 
     async def _send(self) -> Head:
         new, ended = self.outbox.take()
+        run = self._run  # a call may hear meanwhile that another has begun
         try:
             entries = [self._entry(0, call) for call in new]
             closed = [self._entry(place, call) for place, call in ended]
-            head, places = await self.sharing.keep(self._run, entries, closed)
+            head, places = await self.sharing.keep(run, entries, closed)
         except BaseException:
             self.outbox.give_back(new, ended)
             raise
-        if head.run == self._run:
+        if head.run == run == self._run:
             self.outbox.place(new, places, ended)
         else:
             self.outbox.give_back(new, ended)
